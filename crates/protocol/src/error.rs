@@ -103,13 +103,15 @@ pub struct Refusal {
     pub field: Option<String>,
     /// How long to wait before the next try, in milliseconds.
     pub retry_after_ms: Option<u64>,
+    /// Set by whoever wrote the cause to the log; a fresh one is made for the wire otherwise.
+    pub trace: Option<TraceId>,
 }
 
 impl Refusal {
     /// A refusal with the code's own sentence.
     #[must_use]
     pub fn new(code: ErrorCode) -> Self {
-        Self { code, message: code.meaning().to_owned(), field: None, retry_after_ms: None }
+        Self { code, message: code.meaning().to_owned(), field: None, retry_after_ms: None, trace: None }
     }
 
     /// The same refusal with a sentence of its own.
@@ -132,9 +134,16 @@ impl Refusal {
         self
     }
 
-    /// The error object of the wire, with a fresh time and the given trace id.
+    /// The same refusal, whose cause stands in the log under this trace id.
     #[must_use]
-    pub fn to_wire(&self, trace: TraceId) -> WireError {
+    pub fn traced(mut self, trace: TraceId) -> Self {
+        self.trace = Some(trace);
+        self
+    }
+
+    /// The error object of the wire, as of now.
+    #[must_use]
+    pub fn to_wire(&self) -> WireError {
         WireError {
             code: self.code.code(),
             name: self.code.name().into(),
@@ -143,7 +152,7 @@ impl Refusal {
             retry_after_ms: self.retry_after_ms,
             field: self.field.clone(),
             at: Timestamp::now(),
-            trace,
+            trace: self.trace.clone().unwrap_or_default(),
         }
     }
 }
