@@ -124,7 +124,13 @@ impl Refusal {
     /// A wrong argument (10003).
     #[must_use]
     pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: ErrorCode::InvalidField, message: message.into(), field: Some(field.into()), retry_after_ms: None }
+        Self {
+            code: ErrorCode::InvalidField,
+            message: message.into(),
+            field: Some(field.into()),
+            retry_after_ms: None,
+            trace: None,
+        }
     }
 
     /// Says when to try again, in milliseconds.
