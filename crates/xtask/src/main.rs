@@ -1,2 +1,112 @@
-//! Placeholder until its first command lands.
-fn main() {}
+//! Every developer command of Hubbub: `cargo xtask --help`.
+//!
+//! Owns how the project is built, checked, tested, measured and tried out on one machine. Must never
+//! link a Hubbub crate: it drives programs, so that it compiles before anything else does.
+
+// A command-line tool talks to people.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod bench;
+mod ci;
+mod clean;
+mod cluster;
+mod doctor;
+mod fuzz;
+mod generate;
+mod levels;
+mod login;
+mod node;
+mod process;
+mod project;
+mod prove;
+mod signals;
+mod tidy;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::levels::Level;
+use crate::project::Project;
+
+/// Every developer command of Hubbub.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask", version, about, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One node: SQLite in ./data, self-signed wss; prints the address and a login.
+    Run(node::Options),
+    /// Redis, PostgreSQL, HAProxy and three nodes on this machine; Ctrl-C stops all of it.
+    Cluster(cluster::Options),
+    /// Every test; installs what it needs. The level `web` comes with the browser client.
+    Test {
+        /// One level only.
+        #[arg(long, value_enum)]
+        only: Option<Level>,
+    },
+    /// fmt, tidy, deny, clippy, doc, generated files, test: what .ci/run calls.
+    Ci(ci::Options),
+    /// The house rules: lengths, names, prints, codes, links, manifests.
+    Tidy,
+    /// Write the generated files again; `ci` checks that they are up to date.
+    Generate {
+        /// Write nothing, fail when a file is out of date.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Measure something; without NAME: the list.
+    Bench {
+        /// What to measure.
+        name: Option<String>,
+        /// Passed on to the program behind the name.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Break a real cluster for a while and check every client's record: nothing lost, doubled, reordered.
+    #[command(disable_help_flag = true)]
+    Prove {
+        /// Passed on to `hubbub-prove` (`--seed N --seconds N`, `--help`).
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Run one fuzz target, or all of them; `fuzz list` names them. Needs a nightly toolchain.
+    Fuzz(fuzz::Options),
+    /// What this machine has and what is missing.
+    Doctor,
+    /// Remove the project's own leftovers: scratch folders and the data of `run`.
+    Clean,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line with its causes; a backtrace of xtask would tell a developer of Hubbub nothing.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let project = Project::open()?;
+    match arguments.command {
+        Command::Run(options) => node::run(&project, &options),
+        Command::Cluster(options) => cluster::run(&project, &options),
+        Command::Test { only } => levels::run(&project, only),
+        Command::Ci(options) => ci::run(&project, &options),
+        Command::Tidy => tidy::run(&project),
+        Command::Generate { check } => generate::run(&project, check),
+        Command::Bench { name, args } => bench::run(&project, name.as_deref(), &args),
+        Command::Prove { args } => prove::run(&project, &args),
+        Command::Fuzz(options) => fuzz::run(&project, &options),
+        Command::Doctor => doctor::run(&project),
+        Command::Clean => clean::run(&project),
+    }
+}

@@ -1,0 +1,113 @@
+//! People to try the project with: a user with a random password, and the line that lets them talk.
+//!
+//! Everything goes through the `hubbub` program, as an operator would do it. Must never print a password
+//! that it did not just make.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+/// 32 signs that cannot be mistaken for one another.
+const PASSWORD_SIGNS: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+/// 16 of 32 signs: 80 bits.
+const PASSWORD_CHARS: usize = 16;
+
+/// 256 bits.
+const SECRET_CHARS: usize = 52;
+
+/// Long enough to try things out for a day.
+const TOKEN_LIFE: &str = "24h";
+
+/// The `hubbub` program with the configuration of one node.
+pub(crate) struct Hubbub {
+    pub(crate) program: PathBuf,
+    /// The folder it runs in.
+    pub(crate) folder: PathBuf,
+    /// `HUBBUB_*` variables.
+    pub(crate) settings: Vec<(&'static str, String)>,
+}
+
+impl Hubbub {
+    /// The program with these arguments, not started yet.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.current_dir(&self.folder).args(args);
+        command.envs(self.settings.iter().map(|(key, value)| (key, value)));
+        command
+    }
+
+    fn read(&self, args: &[&str]) -> Result<String> {
+        let output = self.command(args).stdin(Stdio::null()).output().context("cannot start hubbub")?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "hubbub {}: {}", args.join(" "), complaint.trim());
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Whether the user exists.
+    pub(crate) fn has_user(&self, name: &str) -> Result<bool> {
+        let listed = self.read(&["user", "list", "--json"])?;
+        Ok(listed.contains(&format!("\"{name}\"")))
+    }
+
+    /// Makes the user and returns the random password.
+    pub(crate) fn add_user(&self, name: &str) -> Result<String> {
+        let password = random_text(PASSWORD_CHARS)?;
+        let mut command = self.command(&["user", "add", name, "--password-stdin"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("cannot start hubbub")?;
+        if let Some(mut input) = child.stdin.take() {
+            writeln!(input, "{password}")?;
+        }
+        let output = child.wait_with_output()?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "hubbub user add {name}: {}", complaint.trim());
+        Ok(password)
+    }
+
+    /// Signs a token for the user.
+    pub(crate) fn mint_token(&self, name: &str) -> Result<String> {
+        Ok(self.read(&["token", "mint", "--user", name, "--ttl", TOKEN_LIFE])?.trim().to_owned())
+    }
+
+    /// Whether the node with this ops port says that it is ready.
+    pub(crate) fn is_ready(&self, ops_port: u16) -> bool {
+        let url = format!("http://127.0.0.1:{ops_port}");
+        let mut command = self.command(&["health", &url]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    }
+}
+
+/// The line to paste into another terminal.
+pub(crate) fn chat_line(program: &Path, url: &str, token: &str) -> String {
+    format!("{} chat --url {url} --room lobby --token {token}", program.display())
+}
+
+/// A secret to sign tokens with, longer than the least that a node accepts (32 bytes).
+pub(crate) fn random_secret() -> Result<String> {
+    random_text(SECRET_CHARS)
+}
+
+/// Random text that nobody guesses and everybody can type.
+fn random_text(chars: usize) -> Result<String> {
+    let mut bytes = vec![0; chars];
+    File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes)).context("no randomness")?;
+    Ok(bytes.iter().map(|byte| char::from(PASSWORD_SIGNS[usize::from(*byte) % PASSWORD_SIGNS.len()])).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_differ_and_every_sign_is_as_likely() {
+        assert_eq!(PASSWORD_SIGNS.len(), 32);
+        let first = random_text(PASSWORD_CHARS).expect("randomness");
+        assert_eq!(first.len(), PASSWORD_CHARS);
+        assert_ne!(first, random_text(PASSWORD_CHARS).expect("randomness"));
+    }
+}
