@@ -3,21 +3,22 @@
 //! One more command costs one struct and one line in [`commands!`]. Must never check what depends on
 //! configuration or state: that is the business of `chat`.
 
-use std::fmt;
-
 use schemars::JsonSchema;
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use crate::argument::null_is_default;
+pub use crate::argument::{Cursor, Cursors, PageLimit, Token};
 use crate::error::{ErrorCode, Refusal};
+use crate::event::SessionReady;
 use crate::fields::{self, Source};
-use crate::id::{Epoch, SEQ_MAX, Seq};
-use crate::object::RoomKind;
+use crate::id::Epoch;
+use crate::object::{Room, RoomKind};
+use crate::reply::{Empty, EventPage, MessagePage, Renewed, Resumed, RoomPage, Sent, Subscribed};
 use crate::text::{ClientMsgId, RoomName, RoomSelector, UserSelector};
 use crate::value::Value;
 
 macro_rules! commands {
-    ($($variant:ident = $name:literal : $doc:literal;)*) => {
+    ($($variant:ident = $name:literal -> $ok:ident : $doc:literal;)*) => {
         /// A command with its arguments.
         #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
         #[serde(tag = "cmd")]
@@ -28,6 +29,9 @@ macro_rules! commands {
         impl Command {
             /// Every command name there is, in the order of the contract.
             pub const NAMES: &[&str] = &[$($name),*];
+
+            /// What each command does, for people, in the order of [`Command::NAMES`].
+            pub const MEANINGS: &[&str] = &[$($doc),*];
 
             /// The name on the wire, also the label of its metrics.
             #[must_use]
@@ -40,10 +44,24 @@ macro_rules! commands {
             /// # Errors
             /// [`ErrorCode::UnknownCommand`]; [`ErrorCode::InvalidField`] with the name of the argument.
             pub fn decode(cmd: &str, frame: &Value<'_>) -> Result<Self, Refusal> {
-                match cmd {
+                let command = match cmd {
                     $($name => typed(frame).map(Self::$variant),)*
                     _ => Err(Refusal::new(ErrorCode::UnknownCommand)),
-                }
+                }?;
+                command.check()?;
+                Ok(command)
+            }
+
+            /// Adds the schemas of the arguments of every command to a generator, by name.
+            pub(crate) fn argument_schemas(
+                generator: &mut schemars::SchemaGenerator,
+            ) -> Vec<(&'static str, schemars::Schema)> {
+                vec![$(($name, generator.subschema_for::<$variant>())),*]
+            }
+
+            /// Adds the schemas of the `ok` of every command to a generator, by name.
+            pub(crate) fn ok_schemas(generator: &mut schemars::SchemaGenerator) -> Vec<(&'static str, schemars::Schema)> {
+                vec![$(($name, generator.subschema_for::<$ok>())),*]
             }
         }
 
@@ -51,38 +69,76 @@ macro_rules! commands {
             fn from(command: $variant) -> Self {
                 Self::$variant(command)
             }
+        }
+
+        impl Arguments for $variant {
+            const NAME: &'static str = $name;
+            type Ok = $ok;
         })*
     };
 }
 
 commands! {
-    SessionAuthenticate = "session.authenticate": "Signs on with an access token.";
-    SessionRenew = "session.renew": "Replaces the token of a session by a newer one of the same user.";
-    SessionResume = "session.resume": "Subscribes to many rooms at once, each from its cursor.";
-    RoomCreate = "room.create": "Makes a room; the creator owns it.";
-    RoomJoin = "room.join": "Becomes a member of an open room.";
-    RoomLeave = "room.leave": "Stops being a member.";
-    RoomShow = "room.show": "Shows one room.";
-    RoomList = "room.list": "Lists the public rooms and one's own.";
-    RoomSubscribe = "room.subscribe": "Follows a room on this connection, with a replay of what was missed.";
-    RoomUnsubscribe = "room.unsubscribe": "Stops following a room on this connection.";
-    MessageSend = "message.send": "Sends a message; the same `client_msg_id` again gets the first answer.";
-    MessageList = "message.list": "Lists messages in their present state.";
-    EventList = "event.list": "Lists the log of a room, to fill a gap.";
+    SessionAuthenticate = "session.authenticate" -> SessionReady: "Signs on with an access token.";
+    SessionRenew = "session.renew" -> Renewed: "Replaces the token of a session by a newer one of the same user.";
+    SessionResume = "session.resume" -> Resumed: "Subscribes to many rooms at once, each from its cursor.";
+    RoomCreate = "room.create" -> Room: "Makes a room; the creator owns it.";
+    RoomJoin = "room.join" -> Room: "Becomes a member of an open room.";
+    RoomLeave = "room.leave" -> Room: "Stops being a member.";
+    RoomShow = "room.show" -> Room: "Shows one room.";
+    RoomList = "room.list" -> RoomPage: "Lists the public rooms and one's own.";
+    RoomSubscribe = "room.subscribe" -> Subscribed: "Follows a room on this connection, with a replay of what was missed.";
+    RoomUnsubscribe = "room.unsubscribe" -> Empty: "Stops following a room on this connection.";
+    MessageSend = "message.send" -> Sent: "Sends a message; the same `client_msg_id` again gets the first answer.";
+    MessageList = "message.list" -> MessagePage: "Lists messages in their present state.";
+    EventList = "event.list" -> EventPage: "Lists the log of a room, to fill a gap.";
+}
+
+/// The arguments of one command, and the type of its answer.
+pub trait Arguments: Into<Command> {
+    /// The name of the command on the wire.
+    const NAME: &'static str;
+    /// The `ok` that answers it.
+    type Ok;
+}
+
+/// A command as a client sends it: its id beside the name and the arguments.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct CommandFrame<'a> {
+    /// The client's id of the command, from 1 to 2^53-1, unlike that of any command still unanswered.
+    pub id: u64,
+    /// The command.
+    #[serde(flatten)]
+    pub command: &'a Command,
+}
+
+impl Command {
+    /// Checks the rules that tie arguments together. [`Command::decode`] has done so; a command that was built
+    /// otherwise (from an HTTP query) is checked before it is obeyed.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidField`] with the argument that may not stand beside the others, or is missed by them.
+    pub fn check(&self) -> Result<(), Refusal> {
+        match self {
+            Self::RoomCreate(RoomCreate { name: None, kind, .. }) if *kind != RoomKind::Direct => {
+                Err(Refusal::field("name", "only a direct room has no name"))
+            }
+            Self::RoomCreate(RoomCreate { name: Some(_), kind: RoomKind::Direct, .. }) => {
+                Err(Refusal::field("name", "a direct room has no name"))
+            }
+            Self::RoomSubscribe(RoomSubscribe { after: Some(_), last: Some(_), .. }) => {
+                Err(Refusal::field("last", "`after` and `last` exclude each other"))
+            }
+            Self::MessageList(MessageList { before: Some(_), after: Some(_), .. }) => {
+                Err(Refusal::field("after", "`before` and `after` exclude each other"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 fn typed<'v, T: Deserialize<'v>>(frame: &'v Value<'v>) -> Result<T, Refusal> {
     T::deserialize(Source(frame)).map_err(fields::FieldFault::into_refusal)
-}
-
-/// An access token. Shown nowhere: its `Debug` is masked.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Token(pub String);
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
-    }
 }
 
 /// Arguments of `session.authenticate`.
@@ -210,114 +266,4 @@ pub struct EventList {
     /// Length of the page.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub limit: Option<PageLimit>,
-}
-
-/// A sequence number as a client gives it: an integer from 0 to 2^53-1.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, JsonSchema)]
-pub struct Cursor(pub Seq);
-
-impl<'de> Deserialize<'de> for Cursor {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u64::deserialize(deserializer)? {
-            seq @ 0..=SEQ_MAX => Ok(Self(seq)),
-            _ => Err(D::Error::custom("a sequence number is at most 2^53-1")),
-        }
-    }
-}
-
-/// Length of a page: at least 1; above the configured maximum it is cut.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
-pub struct PageLimit(pub u64);
-
-impl<'de> Deserialize<'de> for PageLimit {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u64::deserialize(deserializer)? {
-            0 => Err(D::Error::custom("a page has at least one row")),
-            limit => Ok(Self(limit)),
-        }
-    }
-}
-
-fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
-/// The cursors of `session.resume`, in the order and with the keys of the frame.
-///
-/// A bad key or cursor is kept with its fault, since it is answered in its own place and fails no neighbour.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Cursors(pub Vec<(String, Result<Seq, String>)>);
-
-impl Serialize for Cursors {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(room, seq)| (room, seq.as_ref().ok())))
-    }
-}
-
-impl JsonSchema for Cursors {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Cursors".into()
-    }
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        std::collections::BTreeMap::<String, Seq>::json_schema(generator)
-    }
-}
-
-impl<'de> Deserialize<'de> for Cursors {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Rooms;
-        impl<'de> Visitor<'de> for Rooms {
-            type Value = Cursors;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of rooms and cursors")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Cursors, A::Error> {
-                let mut rooms = Vec::new();
-                while let Some((room, LooseSeq(seq))) = access.next_entry::<String, LooseSeq>()? {
-                    rooms.push((room, seq));
-                }
-                Ok(Cursors(rooms))
-            }
-        }
-        deserializer.deserialize_map(Rooms)
-    }
-}
-
-/// A cursor or, for any other value, its fault.
-struct LooseSeq(Result<Seq, String>);
-
-impl<'de> Deserialize<'de> for LooseSeq {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-        const FAULT: &str = "a cursor is an integer from 0 to 2^53-1";
-        macro_rules! faulty {
-            ($($visit:ident: $from:ty),*) => {
-                $(fn $visit<E: serde::de::Error>(self, _: $from) -> Result<LooseSeq, E> {
-                    Ok(LooseSeq(Err(FAULT.to_owned())))
-                })*
-            };
-        }
-        impl<'de> Visitor<'de> for Any {
-            type Value = LooseSeq;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a cursor")
-            }
-            faulty!(visit_i64: i64, visit_f64: f64, visit_str: &str, visit_bool: bool, visit_bytes: &[u8]);
-            fn visit_u64<E: serde::de::Error>(self, seq: u64) -> Result<LooseSeq, E> {
-                Ok(LooseSeq(if seq <= SEQ_MAX { Ok(seq) } else { Err(FAULT.to_owned()) }))
-            }
-            fn visit_unit<E: serde::de::Error>(self) -> Result<LooseSeq, E> {
-                Ok(LooseSeq(Err(FAULT.to_owned())))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<LooseSeq, A::Error> {
-                while access.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(LooseSeq(Err(FAULT.to_owned())))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<LooseSeq, A::Error> {
-                while access.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(LooseSeq(Err(FAULT.to_owned())))
-            }
-        }
-        deserializer.deserialize_any(Any)
-    }
 }

@@ -4,7 +4,9 @@
 //! [`room_events!`]. A kind that this build does not know is passed on as it is, so that nodes of two versions can
 //! serve one room. Must never hold what a member of the room may not see.
 
-use schemars::JsonSchema;
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error as _};
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
@@ -34,6 +36,9 @@ macro_rules! room_events {
             /// Every name that this build knows, in the order of the documents.
             pub const NAMES: &[&str] = &[$($name),*];
 
+            /// What each of them tells, for people, in the order of [`RoomEventData::NAMES`].
+            pub const MEANINGS: &[&str] = &[$($doc),*];
+
             /// The name on the wire and in the log.
             #[must_use]
             pub fn name(&self) -> &str {
@@ -52,7 +57,7 @@ macro_rules! room_events {
             }
 
             /// Adds the schemas of all kinds to a generator, by event name.
-            pub(crate) fn schemas(generator: &mut schemars::SchemaGenerator) -> Vec<(&'static str, schemars::Schema)> {
+            pub(crate) fn schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
                 vec![$(($name, generator.subschema_for::<$variant>())),*]
             }
         }
@@ -163,6 +168,27 @@ impl<'de> Deserialize<'de> for RoomEvent {
     }
 }
 
+impl JsonSchema for RoomEvent {
+    fn schema_name() -> Cow<'static, str> {
+        "RoomEvent".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (room, seq) = (generator.subschema_for::<RoomId>(), generator.subschema_for::<Seq>());
+        let (at, by) = (generator.subschema_for::<Timestamp>(), generator.subschema_for::<UserRef>());
+        let kinds: Vec<_> = RoomEventData::schemas(generator)
+            .into_iter()
+            .map(|(name, data)| {
+                json_schema!({
+                    "type": "object",
+                    "properties": { "ev": { "const": name }, "room": room, "seq": seq, "at": at, "by": by, "data": data },
+                    "required": ["ev", "room", "seq", "at", "by", "data"],
+                })
+            })
+            .collect();
+        json_schema!({ "description": "A durable change of a room: one row of its log.", "oneOf": kinds })
+    }
+}
+
 /// An event of this connection alone: it has no room and no `seq`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SessionEvent {
@@ -202,6 +228,11 @@ pub enum SessionEventData {
         /// How long to wait before connecting again, in milliseconds, spread so that not all come at once.
         retry_after_ms: u64,
     },
+}
+
+impl SessionEventData {
+    /// Every name that this build knows.
+    pub const NAMES: &[&str] = &["session.ready", "session.expiring", "session.closing"];
 }
 
 /// `data` of `session.ready`, and the answer to `session.authenticate`.

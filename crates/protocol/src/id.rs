@@ -7,9 +7,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 /// Position of a durable change in its room: from 1, gapless, one for each change. 0 means "before the first".
 pub type Seq = u64;
@@ -63,8 +64,9 @@ macro_rules! uuid_id {
 
         impl FromStr for $name {
             type Err = uuid::Error;
+            /// Takes the hyphenated form alone: 32 digits without hyphens are a fine name of a room.
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                Uuid::try_parse(text).map(Self)
+                text.parse::<Hyphenated>().map(|uuid| Self(uuid.into_uuid()))
             }
         }
 
@@ -77,17 +79,7 @@ macro_rules! uuid_id {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Text;
-                impl Visitor<'_> for Text {
-                    type Value = $name;
-                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str("a UUID as text")
-                    }
-                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$name, E> {
-                        text.parse().map_err(|_| E::custom("not a UUID"))
-                    }
-                }
-                deserializer.deserialize_str(Text)
+                crate::text::deserialize_text(deserializer, "a UUID")
             }
         }
 

@@ -6,6 +6,7 @@
 //! A frame is decoded in two steps: [`frame::decode`] parses any bytes into a borrowed tree and finds `id` and `cmd`;
 //! [`Command::decode`] turns the arguments into a typed command and names the field that is wrong.
 
+mod argument;
 pub mod close;
 pub mod codec;
 pub mod command;
@@ -14,7 +15,9 @@ pub mod event;
 mod fields;
 pub mod frame;
 pub mod id;
+mod json;
 pub mod limit;
+mod messagepack;
 pub mod object;
 pub mod reply;
 pub mod schema;
@@ -25,7 +28,7 @@ pub mod value;
 
 pub use close::CloseCode;
 pub use codec::Codec;
-pub use command::Command;
+pub use command::{Command, CommandFrame};
 pub use error::{ErrorCode, Refusal, WireError};
 pub use event::{RoomEvent, RoomEventData, SessionEvent, SessionEventData};
 pub use id::{Epoch, MessageId, RoomId, SEQ_MAX, Seq, SessionId, TraceId, UserId};

@@ -4,7 +4,8 @@
 //! dispatch awaits).
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::error::WireError;
 use crate::id::{Epoch, MessageId, RoomId, Seq};
@@ -13,13 +14,24 @@ use crate::time::Timestamp;
 use crate::{RoomEvent, SessionEventData};
 
 /// A reply frame. `re` is the id of the command, null where it could not be read or where an `err` answers none.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Reply<'a, T: Serialize> {
     /// The command that this answers.
     pub re: Option<u64>,
     /// The answer.
-    #[serde(flatten)]
     pub outcome: Outcome<'a, T>,
+}
+
+impl<T: Serialize> Serialize for Reply<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut reply = serializer.serialize_struct("Reply", 2)?;
+        reply.serialize_field("re", &self.re)?;
+        match &self.outcome {
+            Outcome::Ok(ok) => reply.serialize_field("ok", ok)?,
+            Outcome::Err(err) => reply.serialize_field("err", err)?,
+        }
+        reply.end()
+    }
 }
 
 /// The answer itself.
@@ -70,7 +82,7 @@ pub struct Renewed {
 }
 
 /// Answer of `session.resume`: one outcome for each room, with the keys as sent.
-#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Resumed {
     /// By the key that the client sent.
     #[serde(with = "ordered")]
@@ -79,7 +91,7 @@ pub struct Resumed {
 }
 
 /// One room of `session.resume`.
-#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ResumedRoom {
     /// As the answer of `room.subscribe`.
@@ -155,7 +167,6 @@ pub struct MessagePage {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct EventPage {
     /// The page.
-    #[schemars(with = "Vec<serde_json::Value>")]
     pub events: Vec<RoomEvent>,
     /// The room's newest seq.
     pub head: Seq,
@@ -193,12 +204,36 @@ pub enum ServerFrame {
 
 mod ordered {
     //! A list of pairs as an object that keeps their order.
-    use serde::{Serialize, Serializer};
+    use std::fmt;
+    use std::marker::PhantomData;
+
+    use serde::de::{Deserializer, MapAccess, Visitor};
+    use serde::{Deserialize, Serialize, Serializer};
 
     pub(super) fn serialize<S: Serializer, V: Serialize>(
         pairs: &[(String, V)],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_map(pairs.iter().map(|(key, value)| (key, value)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>, V: Deserialize<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<(String, V)>, D::Error> {
+        struct Pairs<V>(PhantomData<V>);
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for Pairs<V> {
+            type Value = Vec<(String, V)>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = access.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(pairs)
+            }
+        }
+        deserializer.deserialize_map(Pairs(PhantomData))
     }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::codec::Codec;
 use crate::error::WireError;
-use crate::event::{RoomEvent, SessionEvent};
+use crate::event::{RoomEvent, SessionEvent, SessionEventData};
 pub use crate::reply::ServerFrame;
 
 /// Why a server frame could not be read.
@@ -46,8 +46,8 @@ fn from_tree(mut tree: serde_json::Value) -> Result<ServerFrame, serde_json::Err
         return RoomEvent::deserialize(tree).map(ServerFrame::Room);
     }
     match tree.get("ev").and_then(serde_json::Value::as_str) {
-        Some(name) if name.starts_with("session.") => {
-            Ok(SessionEvent::deserialize(tree).map_or(ServerFrame::Unknown, |event| ServerFrame::Session(event.event)))
+        Some(name) if SessionEventData::NAMES.contains(&name) => {
+            SessionEvent::deserialize(tree).map(|event| ServerFrame::Session(event.event))
         }
         _ => Ok(ServerFrame::Unknown),
     }

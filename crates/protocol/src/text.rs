@@ -4,10 +4,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
 use crate::id::{RoomId, UserId};
@@ -28,6 +29,24 @@ fn is_name(text: &str) -> bool {
 
 fn is_client_msg_id(text: &str) -> bool {
     (1..=CLIENT_MSG_ID_CHARS_MAX).contains(&text.len()) && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
+}
+
+/// Parses a text where it lies, so that only what passes is copied. `rule` says what is expected.
+pub(crate) fn deserialize_text<'de, D: Deserializer<'de>, T: FromStr>(
+    deserializer: D,
+    rule: &'static str,
+) -> Result<T, D::Error> {
+    struct Text<T>(&'static str, PhantomData<T>);
+    impl<T: FromStr> Visitor<'_> for Text<T> {
+        type Value = T;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(|_| E::custom(self.0))
+        }
+    }
+    deserializer.deserialize_str(Text(rule, PhantomData))
 }
 
 macro_rules! checked_text {
@@ -72,7 +91,7 @@ macro_rules! checked_text {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Cow::<str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+                deserialize_text(deserializer, $rule)
             }
         }
 
@@ -147,7 +166,7 @@ macro_rules! selector {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Cow::<str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+                deserialize_text(deserializer, $rule)
             }
         }
 

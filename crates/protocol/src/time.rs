@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::de::{Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 
 /// Milliseconds since the Unix epoch, shown as `2026-01-02T03:04:05.678Z`.
@@ -90,8 +90,7 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<str>::deserialize(deserializer)?;
-        let at: jiff::Timestamp = text.parse().map_err(|_| D::Error::custom("not a time of RFC 3339"))?;
+        let at: jiff::Timestamp = crate::text::deserialize_text(deserializer, "a time of RFC 3339")?;
         Ok(Self::from_millis(at.as_millisecond()))
     }
 }
