@@ -5,6 +5,7 @@ use bytes::BufMut;
 use flate2::{Compress, Compression, FlushCompress, Status};
 
 use crate::encode::{encode_compressed_frame, encode_frame};
+use crate::inflate::deflated_bytes_max;
 use crate::opcode::Opcode;
 
 /// What a sync flush ends with and RFC 7692 §7.2.1 takes off.
@@ -23,6 +24,9 @@ pub const WINDOW_BITS_MIN: u8 = 9;
 #[derive(Debug)]
 pub struct Deflater {
     compress: Compress,
+    level: Compression,
+    window_bits: u8,
+    /// The deflated message, until it is known whether it is the smaller one.
     scratch: Vec<u8>,
 }
 
@@ -36,10 +40,8 @@ impl Deflater {
     /// A compressor whose frames fit a smaller window: bits from [`WINDOW_BITS_MIN`] to [`WINDOW_BITS_MAX`], clamped.
     pub fn with_window_bits(level: u32, window_bits: u8) -> Self {
         let window_bits = window_bits.clamp(WINDOW_BITS_MIN, WINDOW_BITS_MAX);
-        Self {
-            compress: Compress::new_with_window_bits(Compression::new(level.clamp(1, 9)), false, window_bits),
-            scratch: Vec::new(),
-        }
+        let level = Compression::new(level.clamp(1, 9));
+        Self { compress: new_compress(level, window_bits), level, window_bits, scratch: Vec::new() }
     }
 
     /// Appends one frame with the message `payload` in it, RSV1 set. A message that does not get smaller is written plain,
@@ -55,29 +57,25 @@ impl Deflater {
         smaller
     }
 
-    /// Deflates into `scratch`; false when the compressor refused, which only a bug could bring about.
+    /// Deflates into `scratch`; false when the result would be larger than any message should get.
     fn compress(&mut self, payload: &[u8]) -> bool {
         self.compress.reset();
         self.scratch.clear();
-        self.scratch.reserve(payload.len() / 2 + 64);
-        loop {
-            let read = self.compress.total_in() as usize;
-            let status = self.compress.compress_vec(&payload[read..], &mut self.scratch, FlushCompress::Sync);
-            match status {
-                // Room left over means that the flush is complete (zlib's rule for avail_out).
-                Ok(Status::Ok) if self.scratch.len() < self.scratch.capacity() => break,
-                Ok(Status::Ok | Status::BufError) => self.scratch.reserve(payload.len() / 4 + 64),
-                Ok(Status::StreamEnd) | Err(_) => return false,
-            }
-            // Past the size of the payload the frame goes out plain anyway.
-            if self.scratch.len() > payload.len() + SYNC_TAIL.len() {
-                return false;
-            }
-        }
-        if !self.scratch.ends_with(SYNC_TAIL) {
+        self.scratch.reserve(deflated_bytes_max(payload.len()));
+        let status = self.compress.compress_vec(payload, &mut self.scratch, FlushCompress::Sync);
+        // Room left over means that the flush is complete (zlib's rule for avail_out).
+        let complete = matches!(status, Ok(Status::Ok)) && self.scratch.len() < self.scratch.capacity();
+        if !complete || !self.scratch.ends_with(SYNC_TAIL) {
+            // zlib-rs 0.6.8 does not survive a reset while it still holds output: the next message overruns its pending
+            // buffer and panics. The room above is always enough; should it not be, start anew.
+            self.compress = new_compress(self.level, self.window_bits);
             return false;
         }
         self.scratch.truncate(self.scratch.len() - SYNC_TAIL.len());
         true
     }
+}
+
+fn new_compress(level: Compression, window_bits: u8) -> Compress {
+    Compress::new_with_window_bits(level, false, window_bits)
 }

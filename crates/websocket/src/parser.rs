@@ -32,6 +32,20 @@ pub enum Incoming<'b> {
     Fragment,
 }
 
+impl Incoming<'_> {
+    /// The same without a borrow of the input.
+    pub fn into_owned(self) -> Incoming<'static> {
+        match self {
+            Self::Text(text) => Incoming::Text(Cow::Owned(text.into_owned())),
+            Self::Binary(bytes) => Incoming::Binary(Cow::Owned(bytes.into_owned())),
+            Self::Ping(payload) => Incoming::Ping(Cow::Owned(payload.into_owned())),
+            Self::Pong(payload) => Incoming::Pong(Cow::Owned(payload.into_owned())),
+            Self::Close(close) => Incoming::Close(close.map(|(code, reason)| (code, Cow::Owned(reason.into_owned())))),
+            Self::Fragment => Incoming::Fragment,
+        }
+    }
+}
+
 /// The parser of one connection. At most 80 bytes while idle, without heap.
 #[derive(Debug)]
 pub struct Parser {
@@ -129,11 +143,11 @@ impl Parser {
 
     fn read_header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
         let expected = self.expectation();
-        if self.header_len == 0 {
-            if let Some((header, header_len)) = header::parse(input, expected)? {
-                *input = &mut mem::take(input)[header_len..];
-                return Ok(Some(header));
-            }
+        if self.header_len == 0
+            && let Some((header, header_len)) = header::parse(input, expected)?
+        {
+            *input = &mut mem::take(input)[header_len..];
+            return Ok(Some(header));
         }
         let had = usize::from(self.header_len);
         let taken = input.len().min(CLIENT_HEADER_BYTES_MAX - had);
