@@ -1,0 +1,237 @@
+//! [`Bus`]: the one door to what nodes share, over Redis or inside the process.
+//!
+//! Must never show which engine is inside, but for [`Bus::is_shared`].
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hubbub_protocol::{RoomEvent, RoomId, SessionId, UserId};
+use tokio::task::JoinHandle;
+
+use crate::config::{BusConfig, BusDown, BusError};
+use crate::loopback;
+use crate::metrics::Metrics;
+use crate::node::NodeLease;
+use crate::notice::Handler;
+use crate::place::{Full, Place, Scope};
+use crate::rate::{RateClass, RateVerdict};
+use crate::rooms::Joined;
+use crate::shared::Shared;
+
+/// The bus of one node. Cheap to clone; its tasks end when it is closed or the last clone is dropped.
+#[derive(Clone)]
+pub struct Bus(Arc<Open>);
+
+struct Open {
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Bus {
+    /// Opens the bus. With Redis configured, this waits for one attempt to reach it (bounded, a few seconds) and then
+    /// goes on: without Redis the bus is degraded, says why once in the log, and heals by itself.
+    ///
+    /// # Errors
+    /// Only for what can never work: an address that cannot be read or is not supported, an impossible setting, a
+    /// registry that has the bus's metrics already.
+    pub async fn open(config: BusConfig, registry: &prometheus::Registry) -> Result<Self, BusError> {
+        config.check()?;
+        if config.url.is_some() {
+            return Err(BusError::Scheme { scheme: "redis".to_owned() });
+        }
+        let shared = Arc::new(Shared::new(config, Metrics::register(registry)?));
+        let tasks = vec![tokio::spawn(loopback::run(Arc::clone(&shared)))];
+        Ok(Self(Arc::new(Open { shared, tasks })))
+    }
+
+    /// Where notices go. Called once, before the first [`Self::subscribe`]; then ask [`Self::is_up`], since what
+    /// happened before is not told again. Events come from one task at a time, in the order of the bus.
+    pub fn attach(&self, handler: Handler) {
+        self.0.shared.attach(handler);
+    }
+
+    /// The random id of this run of the node.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        &self.0.shared.instance
+    }
+
+    /// Whether the other nodes can be reached. A node alone always can.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.0.shared.is_up()
+    }
+
+    /// Whether there can be other nodes at all.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.0.shared.config.url.is_some()
+    }
+
+    /// Tells every node that has subscribed the rooms, this one too. Never blocks and keeps the order. What does not
+    /// fit the queue or cannot be sent is dropped and counted: the store is the truth. While the link is down the
+    /// rooms of this node still get their events at once.
+    pub fn publish(&self, events: &[Arc<RoomEvent>]) {
+        let shared = &self.0.shared;
+        if events.is_empty() || shared.is_closed() {
+            return;
+        }
+        shared.metrics.published.inc_by(events.len() as u64);
+        shared.loopback.push(events, shared);
+    }
+
+    /// Resolves when the server has confirmed the subscription: what is published from then on reaches the handler.
+    /// Counted: each call that has resolved, in either way, needs one [`Self::unsubscribe`]; a call that was dropped
+    /// before needs none. Calls of one moment travel together.
+    ///
+    /// # Errors
+    /// At once while the link is down. The room stays wanted and is subscribed before [`crate::Notice::Up`].
+    pub async fn subscribe(&self, room: RoomId) -> Result<(), BusDown> {
+        let shared = &self.0.shared;
+        let holder = Holder { shared, room: Some(room) };
+        let joined = shared.rooms.join(room);
+        shared.metrics.rooms.set(i64::try_from(shared.rooms.len()).unwrap_or(i64::MAX));
+        let outcome = match joined {
+            Joined::Confirmed => Ok(()),
+            Joined::Down => Err(BusDown),
+            Joined::Waiting(answer) => answer.await.unwrap_or(Err(BusDown)),
+        };
+        holder.stays();
+        outcome
+    }
+
+    /// One subscriber less. After the last one the room stays subscribed for a while
+    /// ([`BusConfig::unsubscribe_delay`]); a new one calls the departure off.
+    pub fn unsubscribe(&self, room: RoomId) {
+        let shared = &self.0.shared;
+        shared.rooms.leave(room);
+        shared.metrics.rooms.set(i64::try_from(shared.rooms.len()).unwrap_or(i64::MAX));
+    }
+
+    /// Takes one unit of a user's limit, counted over all nodes and devices (GCRA, a burst of the limit). While the
+    /// others cannot be asked, this node grants its share. A limit of 0 means none.
+    pub async fn take(&self, class: RateClass, user: UserId, limit_per_minute: u64) -> RateVerdict {
+        if limit_per_minute == 0 {
+            return RateVerdict::UNLIMITED;
+        }
+        let shared = &self.0.shared;
+        let verdict = shared.rates.take(class, user, limit_per_minute);
+        if !verdict.allowed {
+            shared.metrics.limited(class);
+        }
+        verdict
+    }
+
+    /// Gives one unit back (a duplicate send is free). Never blocks; may be lost with the link.
+    pub fn give_back(&self, class: RateClass, user: UserId, limit_per_minute: u64) {
+        if limit_per_minute > 0 {
+            self.0.shared.rates.give_back(class, user, limit_per_minute);
+        }
+    }
+
+    /// Counts a refusal of a limit that does not live on the bus in `hubbub_rate_limited_total`. `class` must be one
+    /// of a few fixed names.
+    pub fn count_limited(&self, class: &'static str) {
+        self.0.shared.metrics.limited.with_label_values(&[class]).inc();
+    }
+
+    /// Counts one more connection of a user or an address over all nodes. A `max` of 0 means no limit.
+    ///
+    /// # Errors
+    /// When `max` are held already.
+    pub async fn enter(&self, scope: Scope, max: u64) -> Result<Place, Full> {
+        if max == 0 {
+            return Ok(Place::uncounted());
+        }
+        let (shared, scope) = (&self.0.shared, scope.canonical());
+        if shared.places.enter(scope, max) {
+            return Ok(Place::counted(Arc::clone(shared), scope));
+        }
+        Err(Full { scope, max })
+    }
+
+    /// Counts one more connection of a user and of its address, in one round trip.
+    ///
+    /// # Errors
+    /// When either holds its maximum already; then neither is counted.
+    pub async fn enter_both(
+        &self,
+        user: UserId,
+        user_max: u64,
+        address: IpAddr,
+        address_max: u64,
+    ) -> Result<(Place, Place), Full> {
+        let user = self.enter(Scope::User(user), user_max);
+        let address = self.enter(Scope::Address(address), address_max);
+        let (user, address) = futures_util::future::join(user, address).await;
+        Ok((user?, address?))
+    }
+
+    /// Lists a session under this node's lease. Never blocks.
+    pub fn session_started(&self, session: SessionId, user: UserId) {
+        self.0.shared.sessions.started(session, user);
+    }
+
+    /// Takes a session off the list. Never blocks.
+    pub fn session_ended(&self, session: SessionId) {
+        self.0.shared.sessions.ended(session);
+    }
+
+    /// How many nodes were alive when last seen, this one too. At least 1.
+    #[must_use]
+    pub fn nodes_seen(&self) -> usize {
+        self.0.shared.nodes_seen()
+    }
+
+    /// The nodes whose lease has not run out, this one too.
+    ///
+    /// # Errors
+    /// While the others cannot be asked.
+    pub async fn nodes(&self) -> Result<Vec<NodeLease>, BusDown> {
+        let shared = &self.0.shared;
+        if shared.is_closed() {
+            return Err(BusDown);
+        }
+        Ok(vec![NodeLease {
+            instance: shared.instance.clone(),
+            name: shared.config.node.clone(),
+            sessions: shared.sessions.len() as u64,
+        }])
+    }
+
+    /// Sends what is still queued, then drops this node's lease, sessions and counts at once, so that nobody waits for
+    /// them to run out. Bounded, a few seconds. Afterwards nothing is published and every subscription is down.
+    pub async fn close(&self) {
+        if self.0.shared.close() {
+            self.0.shared.rooms.link_down();
+        }
+    }
+}
+
+/// Takes the holder back when the future that waits for a subscription is dropped.
+struct Holder<'a> {
+    shared: &'a Shared,
+    room: Option<RoomId>,
+}
+
+impl Holder<'_> {
+    fn stays(mut self) {
+        self.room = None;
+    }
+}
+
+impl Drop for Holder<'_> {
+    fn drop(&mut self) {
+        if let Some(room) = self.room.take() {
+            self.shared.rooms.leave(room);
+        }
+    }
+}

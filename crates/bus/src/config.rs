@@ -1,0 +1,157 @@
+//! Settings of the bus and what can go wrong with them.
+//!
+//! Must never let a password out: the address is shown without its credentials everywhere.
+
+use std::fmt;
+use std::time::Duration;
+
+/// How long a node counts as alive after it was last heard of, unless configured.
+const LEASE: Duration = Duration::from_secs(10);
+/// How long a room stays subscribed after its last local subscriber has gone, unless configured.
+const UNSUBSCRIBE_DELAY: Duration = Duration::from_secs(10);
+/// How many messages wait for the link at most, unless configured.
+const QUEUE_MESSAGES_MAX: usize = 65_536;
+/// How many bytes wait for the link at most, unless configured.
+const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Settings of the bus.
+#[derive(Clone)]
+pub struct BusConfig {
+    /// `redis://` or `rediss://`; none: the bus stays inside this process.
+    pub url: Option<String>,
+    /// The node's name, for people. Two nodes may have the same one: a random instance id tells them apart.
+    pub node: String,
+    /// First part of every key and channel: 1-64 characters, no space and no brace.
+    pub prefix: String,
+    /// How long this node counts as alive after it was last heard of; at least one second.
+    pub lease: Duration,
+    /// How long a room stays subscribed after its last local subscriber has gone.
+    pub unsubscribe_delay: Duration,
+    /// How many messages wait for the link at most; more are dropped and counted.
+    pub queue_messages_max: usize,
+    /// How many bytes wait for the link at most; more are dropped and counted.
+    pub queue_bytes_max: usize,
+}
+
+impl BusConfig {
+    /// A bus inside this process, for a node alone.
+    #[must_use]
+    pub fn in_process(node: impl Into<String>) -> Self {
+        Self {
+            url: None,
+            node: node.into(),
+            prefix: "hubbub".to_owned(),
+            lease: LEASE,
+            unsubscribe_delay: UNSUBSCRIBE_DELAY,
+            queue_messages_max: QUEUE_MESSAGES_MAX,
+            queue_bytes_max: QUEUE_BYTES_MAX,
+        }
+    }
+
+    /// A bus over Redis, for nodes that share their rooms.
+    #[must_use]
+    pub fn redis(node: impl Into<String>, url: impl Into<String>) -> Self {
+        Self { url: Some(url.into()), ..Self::in_process(node) }
+    }
+
+    /// Refuses what could not work.
+    pub(crate) fn check(&self) -> Result<(), BusError> {
+        let prefix_is_bad = self.prefix.is_empty()
+            || self.prefix.len() > 64
+            || self.prefix.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '{' | '}'));
+        if prefix_is_bad {
+            return Err(BusError::Setting("the prefix must be 1 to 64 bytes without spaces and braces".to_owned()));
+        }
+        if self.lease < Duration::from_secs(1) {
+            return Err(BusError::Setting("the lease must be at least one second".to_owned()));
+        }
+        if self.queue_messages_max == 0 || self.queue_bytes_max == 0 {
+            return Err(BusError::Setting("the queue must hold at least one message".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for BusConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BusConfig")
+            .field("url", &self.url.as_deref().map(without_credentials))
+            .field("node", &self.node)
+            .field("prefix", &self.prefix)
+            .field("lease", &self.lease)
+            .field("unsubscribe_delay", &self.unsubscribe_delay)
+            .field("queue_messages_max", &self.queue_messages_max)
+            .field("queue_bytes_max", &self.queue_bytes_max)
+            .finish()
+    }
+}
+
+/// The address with what stands before the last `@` of its host part, and everything in its query, left out.
+pub(crate) fn without_credentials(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    match (url.split_once("://"), url.rfind('@')) {
+        (Some((scheme, _)), Some(at)) => format!("{scheme}://{}", &url[at + 1..]),
+        (None, Some(at)) => url[at + 1..].to_owned(),
+        (_, None) => url.to_owned(),
+    }
+}
+
+/// Why a bus cannot be opened, however long one waits.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// The address cannot be read.
+    #[error("the Redis address {url} is not valid: {reason}")]
+    Address {
+        /// The address without its credentials.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The address names a way to run Redis that this build cannot use.
+    #[error("{scheme}:// is not supported by this build; use redis:// or rediss://")]
+    Scheme {
+        /// The scheme.
+        scheme: String,
+    },
+    /// A setting is out of its range.
+    #[error("{0}")]
+    Setting(String),
+    /// The metrics could not be registered: another bus uses the same registry.
+    #[error("the metrics of the bus cannot be registered: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// The link to the other nodes is down, or the bus is closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the bus is down")]
+pub struct BusDown;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_no_credentials() {
+        for (url, shown) in [
+            ("redis://host:6379/2", "redis://host:6379/2"),
+            ("redis://:hunter2@host:6379", "redis://host:6379"),
+            ("rediss://ada:p@ss/w@host/0", "rediss://host/0"),
+            ("redis://host?password=hunter2", "redis://host"),
+            ("ada:hunter2@host", "host"),
+        ] {
+            assert_eq!(without_credentials(url), shown);
+            let config = BusConfig::redis("n", url);
+            assert!(!format!("{config:?}").contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn refuses_impossible_settings() {
+        let good = BusConfig::in_process("n");
+        assert!(good.check().is_ok());
+        assert!(BusConfig { prefix: "a b".into(), ..good.clone() }.check().is_err());
+        assert!(BusConfig { prefix: String::new(), ..good.clone() }.check().is_err());
+        assert!(BusConfig { lease: Duration::ZERO, ..good.clone() }.check().is_err());
+        assert!(BusConfig { queue_messages_max: 0, ..good }.check().is_err());
+    }
+}
