@@ -169,20 +169,20 @@ fn an_idle_parser_is_small_and_holds_no_heap() {
     assert!(size_of::<Parser>() <= 100, "{} bytes", size_of::<Parser>());
     let mut parser = Parser::new(UNLIMITED);
     let deflated = client_deflate(b"compressed");
-    let stream = [
-        client_frame(TEXT, b"a"),
-        client_frame(FIN, b"b"),
+    let messages = [
+        [client_frame(TEXT, b"a"), client_frame(FIN, b"b")].concat(),
         client_frame(FIN | RSV1 | TEXT, &deflated),
         client_frame(FIN | PING, b"ping"),
         client_frame(FIN | TEXT, b"whole"),
+        client_frame(FIN | BINARY, b""),
     ];
-    for frame in &stream {
-        for byte in frame {
+    for message in &messages {
+        for byte in message {
             parser.next(&mut &mut [*byte][..]).expect("legal");
         }
+        assert!(parser.is_idle(), "{message:02x?}");
+        assert_eq!(parser.held_bytes(), 0, "{message:02x?}");
     }
-    assert!(parser.is_idle());
-    assert_eq!(parser.held_bytes(), 0);
 }
 
 #[test]
