@@ -3,6 +3,8 @@
 //! Must never panic on any bytes (fuzzed), and must find the `id` wherever it can be read, so that a refusal
 //! reaches the command it answers.
 
+use std::borrow::Cow;
+
 use crate::codec::Codec;
 use crate::command::Command;
 use crate::error::{ErrorCode, Refusal};
@@ -36,6 +38,28 @@ pub fn decode(codec: Codec, bytes: &[u8]) -> Decoded {
             Decoded { id: id.filter(is_id), command: Err(malformed(reason)) }
         }
     }
+}
+
+/// Decodes a command whose arguments come from elsewhere than one frame: an HTTP body beside path and query.
+///
+/// `body` is empty or one JSON object; `fields` win over fields of the body with the same name.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_request<'a>(
+    cmd: &str,
+    body: &'a [u8],
+    fields: Vec<(Cow<'a, str>, Value<'a>)>,
+) -> Result<Command, Refusal> {
+    let faults = Faults::default();
+    let tree = if body.is_empty() { Value::Object(Vec::new()) } else { json::read(body, &faults).map_err(malformed)? };
+    if let Some(fault) = faults.first() {
+        return Err(malformed(fault));
+    }
+    let Value::Object(mut given) = tree else { return Err(malformed("the body is an object")) };
+    given.retain(|(key, _)| fields.iter().all(|(name, _)| name != key));
+    given.extend(fields);
+    Command::decode(cmd, &Value::Object(given))
 }
 
 fn decode_tree(tree: &Value<'_>, fault: Option<&str>) -> Decoded {
