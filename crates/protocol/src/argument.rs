@@ -3,9 +3,10 @@
 //! Must never know which command an argument belongs to.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use schemars::JsonSchema;
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::id::{SEQ_MAX, Seq};
@@ -27,10 +28,7 @@ pub struct Cursor(pub Seq);
 
 impl<'de> Deserialize<'de> for Cursor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u64::deserialize(deserializer)? {
-            seq @ 0..=SEQ_MAX => Ok(Self(seq)),
-            _ => Err(D::Error::custom("a sequence number is at most 2^53-1")),
-        }
+        deserializer.deserialize_u64(Within(0..=SEQ_MAX, "an integer from 0 to 2^53-1")).map(Self)
     }
 }
 
@@ -41,10 +39,20 @@ pub struct PageLimit(pub u64);
 
 impl<'de> Deserialize<'de> for PageLimit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u64::deserialize(deserializer)? {
-            0 => Err(D::Error::custom("a page has at least one row")),
-            limit => Ok(Self(limit)),
-        }
+        deserializer.deserialize_u64(Within(1..=u64::MAX, "an integer of at least 1")).map(Self)
+    }
+}
+
+/// Takes an integer of a range, which the second field names.
+struct Within(RangeInclusive<u64>, &'static str);
+
+impl Visitor<'_> for Within {
+    type Value = u64;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.1)
+    }
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<u64, E> {
+        if self.0.contains(&value) { Ok(value) } else { Err(E::invalid_value(Unexpected::Unsigned(value), &self)) }
     }
 }
 

@@ -3,6 +3,8 @@
 //! One more command costs one struct and one line in [`commands!`]. Must never check what depends on
 //! configuration or state: that is the business of `chat`.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +16,7 @@ use crate::fields::{self, Source};
 use crate::id::Epoch;
 use crate::object::{Room, RoomKind};
 use crate::reply::{Empty, EventPage, MessagePage, Renewed, Resumed, RoomPage, Sent, Subscribed};
-use crate::text::{ClientMsgId, RoomName, RoomSelector, UserSelector};
+use crate::text::{ClientMsgId, Masked, RoomName, RoomSelector, UserSelector};
 use crate::value::Value;
 
 macro_rules! commands {
@@ -230,7 +232,7 @@ pub struct RoomSubscribe {
 }
 
 /// Arguments of `message.send`.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageSend {
     /// The room, by id or name.
     pub room: RoomSelector,
@@ -238,6 +240,16 @@ pub struct MessageSend {
     pub client_msg_id: ClientMsgId,
     /// The text; stored as sent.
     pub body: String,
+}
+
+impl fmt::Debug for MessageSend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageSend")
+            .field("room", &self.room)
+            .field("client_msg_id", &self.client_msg_id)
+            .field("body", &Masked(&self.body))
+            .finish()
+    }
 }
 
 /// Arguments of `message.list`. `before` and `after` are exclusive and not both there.

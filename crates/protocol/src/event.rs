@@ -5,6 +5,7 @@
 //! serve one room. Must never hold what a member of the room may not see.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error as _};
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::id::{Epoch, MessageId, RoomId, Seq, SessionId};
 use crate::limit::ClientLimits;
 use crate::object::{Room, RoomMember, RoomRole, UserRef};
-use crate::text::ClientMsgId;
+use crate::text::{ClientMsgId, Masked};
 use crate::time::Timestamp;
 
 macro_rules! room_events {
@@ -113,7 +114,7 @@ pub struct MemberLeft {
 }
 
 /// `data` of `message.sent`.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageSent {
     /// The message.
     pub id: MessageId,
@@ -121,6 +122,16 @@ pub struct MessageSent {
     pub client_msg_id: ClientMsgId,
     /// The text, as sent.
     pub body: String,
+}
+
+impl fmt::Debug for MessageSent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageSent")
+            .field("id", &self.id)
+            .field("client_msg_id", &self.client_msg_id)
+            .field("body", &Masked(&self.body))
+            .finish()
+    }
 }
 
 /// A durable change of a room: one row of its log.

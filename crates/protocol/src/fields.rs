@@ -41,6 +41,16 @@ impl de::Error for FieldFault {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self { field: None, message: message.to_string() }
     }
+    // What the client sent is not repeated, here and below: it may be a body or a token, and refusals are logged.
+    fn invalid_type(_: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        de::Error::custom(format_args!("{expected} is expected"))
+    }
+    fn invalid_value(_: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        de::Error::custom(format_args!("{expected} is expected"))
+    }
+    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
+        de::Error::custom(format_args!("one of {} is expected", expected.join(", ")))
+    }
     fn missing_field(field: &'static str) -> Self {
         Self { field: Some(field.to_owned()), message: format!("`{field}` is missing") }
     }
@@ -80,12 +90,12 @@ impl<'de, 'v: 'de, 'a: 'de> Deserializer<'de> for Source<'v, 'a> {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        words: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, FieldFault> {
         match self.0 {
             Value::Text(text) => visitor.visit_enum(BorrowedStrDeserializer::new(text)),
-            _ => Err(de::Error::custom("expected one of a few words")),
+            _ => Err(de::Error::unknown_variant("", words)),
         }
     }
 

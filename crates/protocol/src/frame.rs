@@ -52,7 +52,8 @@ pub fn decode_request<'a>(
     fields: Vec<(Cow<'a, str>, Value<'a>)>,
 ) -> Result<Command, Refusal> {
     let faults = Faults::default();
-    let tree = if body.is_empty() { Value::Object(Vec::new()) } else { json::read(body, &faults).map_err(malformed)? };
+    let tree =
+        if body.is_empty() { Value::Object(Vec::new()) } else { json::read(body, &faults).map_err(malformed)? };
     if let Some(fault) = faults.first() {
         return Err(malformed(fault));
     }

@@ -2,13 +2,14 @@
 //!
 //! Must never hold what only the server may see.
 
+use std::fmt;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{MessageId, RoomId, Seq, UserId};
-use crate::text::{ClientMsgId, RoomName};
+use crate::text::{ClientMsgId, Masked, RoomName};
 use crate::time::Timestamp;
 
 /// A user as others see them.
@@ -119,7 +120,7 @@ pub struct Room {
 }
 
 /// A message in its present state.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Message {
     /// The message.
     pub id: MessageId,
@@ -135,4 +136,18 @@ pub struct Message {
     pub client_msg_id: ClientMsgId,
     /// The text, as sent.
     pub body: String,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("id", &self.id)
+            .field("room", &self.room)
+            .field("seq", &self.seq)
+            .field("by", &self.by)
+            .field("at", &self.at)
+            .field("client_msg_id", &self.client_msg_id)
+            .field("body", &Masked(&self.body))
+            .finish()
+    }
 }

@@ -31,6 +31,15 @@ fn is_client_msg_id(text: &str) -> bool {
     (1..=CLIENT_MSG_ID_CHARS_MAX).contains(&text.len()) && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
 }
 
+/// Stands for a body in `Debug`: bodies are never logged (DESIGN, invariant 15).
+pub(crate) struct Masked<'t>(pub(crate) &'t str);
+
+impl fmt::Debug for Masked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "… ({} bytes)", self.0.len())
+    }
+}
+
 /// Parses a text where it lies, so that only what passes is copied. `rule` says what is expected.
 pub(crate) fn deserialize_text<'de, D: Deserializer<'de>, T: FromStr>(
     deserializer: D,

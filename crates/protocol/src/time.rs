@@ -68,11 +68,58 @@ impl Timestamp {
     }
 }
 
+/// `2026-01-02T03:04:05.678Z`: every time has this length.
+struct Text([u8; 24]);
+
+impl Text {
+    fn as_str(&self) -> &str {
+        // Digits and the marks of the pattern: the fallback is never seen.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Writes a number, with zeroes before it, up to the place `end`.
+    fn put(&mut self, end: usize, digits: usize, mut number: i64) {
+        for place in (end - digits..end).rev() {
+            self.0[place] = b'0' + u8::try_from(number % 10).unwrap_or(0);
+            number /= 10;
+        }
+    }
+}
+
+impl Timestamp {
+    /// Every event on the wire holds one or more times, and a general formatter takes longer than the rest of it.
+    fn text(self) -> Text {
+        let (days, of_day) = (self.0 / 86_400_000, self.0 % 86_400_000);
+        let (year, month, day) = civil(days);
+        let mut text = Text(*b"0000-00-00T00:00:00.000Z");
+        text.put(4, 4, year);
+        text.put(7, 2, month);
+        text.put(10, 2, day);
+        text.put(13, 2, of_day / 3_600_000);
+        text.put(16, 2, of_day / 60_000 % 60);
+        text.put(19, 2, of_day / 1_000 % 60);
+        text.put(23, 3, of_day % 1_000);
+        text
+    }
+}
+
+/// Year, month and day, `days` (at least 0) after 1970-01-01. Counts in eras of 400 years that begin on 1 March, so
+/// that a leap day is the last day of a year.
+fn civil(days: i64) -> (i64, i64, i64) {
+    const ERA_DAYS: i64 = 146_097;
+    let since_march_0 = days + 719_468;
+    let (era, of_era) = (since_march_0 / ERA_DAYS, since_march_0 % ERA_DAYS);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // In range by construction, so the fallback is never seen.
-        let at = jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        write!(f, "{at:.3}")
+        f.write_str(self.text().as_str())
     }
 }
 
@@ -84,7 +131,7 @@ impl fmt::Debug for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.text().as_str())
     }
 }
 
@@ -113,6 +160,16 @@ mod tests {
         assert_eq!(Timestamp::from_millis(1_767_323_045_678).to_string(), "2026-01-02T03:04:05.678Z");
         assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp::from_millis(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
+    }
+
+    /// Every day from 1970 to 9999, at a time that wanders through the day.
+    #[test]
+    fn writes_what_a_general_formatter_writes() {
+        for day in 0..2_932_890 {
+            let millis = day * 86_400_000 + day * 7_919_333 % 86_400_000;
+            let expected = format!("{:.3}", jiff::Timestamp::from_millisecond(millis).unwrap());
+            assert_eq!(Timestamp::from_millis(millis).to_string(), expected);
+        }
     }
 
     #[test]
