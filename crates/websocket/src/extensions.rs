@@ -13,29 +13,23 @@ pub(crate) struct Offer<'h> {
     pub(crate) parameters: Vec<(&'h str, Option<Cow<'h, str>>)>,
 }
 
-/// The offers of one header value.
-#[derive(Debug)]
-pub(crate) struct Offers;
-
-impl Offers {
-    /// All offers of a header value; `None` when it breaks the grammar anywhere, for then no boundary in it can be trusted.
-    pub(crate) fn parse(header: &str) -> Option<Vec<Offer<'_>>> {
-        let mut scanner = Scanner { rest: header };
-        let mut offers = Vec::new();
-        loop {
-            scanner.skip_space();
-            // RFC 9110 §5.6.1: empty list elements are legal to receive.
-            if !scanner.rest.is_empty() && !scanner.rest.starts_with(',') {
-                if offers.len() == ELEMENTS_MAX {
-                    return None;
-                }
-                offers.push(scanner.offer()?);
+/// All offers of a header value; `None` when it breaks the grammar anywhere, for then no boundary in it can be trusted.
+pub(crate) fn parse_offers(header: &str) -> Option<Vec<Offer<'_>>> {
+    let mut scanner = Scanner { rest: header };
+    let mut offers = Vec::new();
+    loop {
+        scanner.skip_space();
+        // RFC 9110 §5.6.1: empty list elements are legal to receive.
+        if !scanner.rest.is_empty() && !scanner.rest.starts_with(',') {
+            if offers.len() == ELEMENTS_MAX {
+                return None;
             }
-            if scanner.rest.is_empty() {
-                return Some(offers);
-            }
-            scanner.take(',').then_some(())?;
+            offers.push(scanner.offer()?);
         }
+        if scanner.rest.is_empty() {
+            return Some(offers);
+        }
+        scanner.take(',').then_some(())?;
     }
 }
 

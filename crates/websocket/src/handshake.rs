@@ -7,7 +7,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, ge
 use sha1::{Digest as _, Sha1};
 
 use crate::deflate::{WINDOW_BITS_MAX, WINDOW_BITS_MIN};
-use crate::extensions::{Offer, Offers};
+use crate::extensions::{Offer, parse_offers};
 
 /// The only version there is (RFC 6455 §4.1); answer others with 426 and this in `Sec-WebSocket-Version`.
 pub const VERSION: &str = "13";
@@ -72,7 +72,7 @@ impl DeflateAgreement {
 /// Offers with unknown, doubled or wrong parameters are declined, as RFC 7692 §7 demands; other extensions are passed over. A
 /// header that breaks the grammar counts as if it were not there. `None`: answer without the header and go on uncompressed.
 pub fn negotiate_deflate<'h>(headers: impl IntoIterator<Item = &'h str>) -> Option<DeflateAgreement> {
-    headers.into_iter().filter_map(Offers::parse).flatten().find_map(|offer| accept(&offer))
+    headers.into_iter().filter_map(parse_offers).flatten().find_map(|offer| accept(&offer))
 }
 
 fn accept(offer: &Offer<'_>) -> Option<DeflateAgreement> {
