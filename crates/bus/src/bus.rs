@@ -4,19 +4,28 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hubbub_protocol::{RoomEvent, RoomId, SessionId, UserId};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::config::{BusConfig, BusDown, BusError};
-use crate::loopback;
-use crate::metrics::Metrics;
+use crate::link::{self, Endpoint};
+use crate::metrics::{Dropped, Metrics};
 use crate::node::NodeLease;
 use crate::notice::Handler;
-use crate::place::{Full, Place, Scope};
+use crate::place::{ArrivalAnswer, Full, Place, Scope};
 use crate::rate::{RateClass, RateVerdict};
 use crate::rooms::Joined;
 use crate::shared::Shared;
+use crate::{gcra, loopback};
+
+/// How long closing waits for what is still to be sent.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long closing waits for the lease and the counts to be dropped.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The bus of one node. Cheap to clone; its tasks end when it is closed or the last clone is dropped.
 #[derive(Clone)]
@@ -24,14 +33,18 @@ pub struct Bus(Arc<Open>);
 
 struct Open {
     shared: Arc<Shared>,
-    tasks: Vec<JoinHandle<()>>,
+    loopback: JoinHandle<()>,
+    link: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
+        self.loopback.abort();
+        if let Some(link) = self.link.get_mut().take() {
+            link.abort();
         }
+        // Places may outlive the bus and must not keep its connection.
+        self.shared.link.set_commands(None);
     }
 }
 
@@ -44,12 +57,18 @@ impl Bus {
     /// registry that has the bus's metrics already.
     pub async fn open(config: BusConfig, registry: &prometheus::Registry) -> Result<Self, BusError> {
         config.check()?;
-        if config.url.is_some() {
-            return Err(BusError::Scheme { scheme: "redis".to_owned() });
-        }
+        let endpoint = config.url.as_deref().map(Endpoint::parse).transpose()?;
         let shared = Arc::new(Shared::new(config, Metrics::register(registry)?));
-        let tasks = vec![tokio::spawn(loopback::run(Arc::clone(&shared)))];
-        Ok(Self(Arc::new(Open { shared, tasks })))
+        let loopback = tokio::spawn(loopback::run(Arc::clone(&shared)));
+        let mut open = Open { shared, loopback, link: Mutex::new(None) };
+        if let Some(endpoint) = endpoint {
+            let (first, attempted) = oneshot::channel();
+            let link = tokio::spawn(link::run(Arc::clone(&open.shared), endpoint, first));
+            *open.link.get_mut() = Some(link);
+            // The sender is only dropped with the task, and then there is nothing to wait for.
+            attempted.await.ok();
+        }
+        Ok(Self(Arc::new(open)))
     }
 
     /// Where notices go. Called once, before the first [`Self::subscribe`]; then ask [`Self::is_up`], since what
@@ -85,6 +104,13 @@ impl Bus {
             return;
         }
         shared.metrics.published.inc_by(events.len() as u64);
+        if self.is_shared() && shared.is_up() {
+            shared.link.outbound.publish(events, shared);
+            return;
+        }
+        if self.is_shared() {
+            shared.metrics.dropped(Dropped::Down, events.len() as u64);
+        }
         shared.loopback.push(events, shared);
     }
 
@@ -98,7 +124,7 @@ impl Bus {
         let shared = &self.0.shared;
         let holder = Holder { shared, room: Some(room) };
         let joined = shared.rooms.join(room);
-        shared.metrics.rooms.set(i64::try_from(shared.rooms.len()).unwrap_or(i64::MAX));
+        shared.count_rooms();
         let outcome = match joined {
             Joined::Confirmed => Ok(()),
             Joined::Down => Err(BusDown),
@@ -113,7 +139,7 @@ impl Bus {
     pub fn unsubscribe(&self, room: RoomId) {
         let shared = &self.0.shared;
         shared.rooms.leave(room);
-        shared.metrics.rooms.set(i64::try_from(shared.rooms.len()).unwrap_or(i64::MAX));
+        shared.count_rooms();
     }
 
     /// Takes one unit of a user's limit, counted over all nodes and devices (GCRA, a burst of the limit). While the
@@ -123,17 +149,42 @@ impl Bus {
             return RateVerdict::UNLIMITED;
         }
         let shared = &self.0.shared;
-        let verdict = shared.rates.take(class, user, limit_per_minute);
+        let verdict = match self.take_shared(class, user, limit_per_minute).await {
+            Some(verdict) => verdict,
+            None => shared.rates.take(class, user, shared.share(limit_per_minute)),
+        };
         if !verdict.allowed {
             shared.metrics.limited(class);
         }
         verdict
     }
 
+    /// Asks Redis; none when there is none to ask.
+    async fn take_shared(&self, class: RateClass, user: UserId, limit: u64) -> Option<RateVerdict> {
+        let link = &self.0.shared.link;
+        let mut commands = link.commands()?;
+        let limit = limit.min(gcra::LIMIT_MAX);
+        let mut call = link.scripts.take.key(link.keys.rate(class, user));
+        let answer: Result<(bool, u64), _> = call.arg(limit).arg(1).invoke_async(&mut commands).await;
+        match answer {
+            Ok((allowed, debt)) => Some(RateVerdict::new(gcra::Verdict::from_debt(allowed, debt, limit), limit)),
+            Err(error) => {
+                tracing::debug!(%error, "a rate limit could not be asked for");
+                None
+            }
+        }
+    }
+
     /// Gives one unit back (a duplicate send is free). Never blocks; may be lost with the link.
     pub fn give_back(&self, class: RateClass, user: UserId, limit_per_minute: u64) {
-        if limit_per_minute > 0 {
-            self.0.shared.rates.give_back(class, user, limit_per_minute);
+        let shared = &self.0.shared;
+        if limit_per_minute == 0 {
+            return;
+        }
+        if self.is_shared() && shared.is_up() {
+            shared.link.outbound.give_back(class, user, limit_per_minute.min(gcra::LIMIT_MAX), shared);
+        } else {
+            shared.rates.give_back(class, user, shared.share(limit_per_minute));
         }
     }
 
@@ -152,10 +203,17 @@ impl Bus {
             return Ok(Place::uncounted());
         }
         let (shared, scope) = (&self.0.shared, scope.canonical());
-        if shared.places.enter(scope, max) {
-            return Ok(Place::counted(Arc::clone(shared), scope));
-        }
-        Err(Full { scope, max })
+        let waiting = shared.link.commands().and_then(|_| shared.places.arrive(scope, max));
+        let answer = match waiting {
+            Some(waiting) => Entering { shared, scope, waiting: Some(waiting) }.answer().await,
+            None => ArrivalAnswer::Unknown,
+        };
+        let (entered, max) = match answer {
+            ArrivalAnswer::Granted => (true, max),
+            ArrivalAnswer::Full => (false, max),
+            ArrivalAnswer::Unknown => (shared.places.enter(scope, shared.share(max)), shared.share(max)),
+        };
+        if entered { Ok(Place::counted(Arc::clone(shared), scope)) } else { Err(Full { scope, max }) }
     }
 
     /// Counts one more connection of a user and of its address, in one round trip.
@@ -200,6 +258,9 @@ impl Bus {
         if shared.is_closed() {
             return Err(BusDown);
         }
+        if self.is_shared() {
+            return link::nodes(shared).await;
+        }
         Ok(vec![NodeLease {
             instance: shared.instance.clone(),
             name: shared.config.node.clone(),
@@ -210,8 +271,57 @@ impl Bus {
     /// Sends what is still queued, then drops this node's lease, sessions and counts at once, so that nobody waits for
     /// them to run out. Bounded, a few seconds. Afterwards nothing is published and every subscription is down.
     pub async fn close(&self) {
-        if self.0.shared.close() {
-            self.0.shared.rooms.link_down();
+        let Open { shared, link, .. } = &*self.0;
+        if !shared.close() {
+            return;
+        }
+        if tokio::time::timeout(FLUSH_TIMEOUT, shared.link.outbound.emptied()).await.is_err() {
+            tracing::warn!("the bus was closed before everything was sent");
+        }
+        let commands = shared.link.commands();
+        shared.link.set_commands(None);
+        let link = link.lock().take();
+        if let Some(link) = link {
+            link.abort();
+            // The only outcome of an aborted task is that it was cancelled.
+            link.await.ok();
+        }
+        shared.set_up(false);
+        shared.rooms.link_down();
+        shared.places.refuse_arrivals();
+        if let Some(commands) = commands {
+            match tokio::time::timeout(FAREWELL_TIMEOUT, link::say_farewell(shared, commands)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "the lease was not dropped and runs out by itself"),
+                Err(_) => tracing::warn!("the lease was not dropped in time and runs out by itself"),
+            }
+        }
+    }
+}
+
+/// Waits to be let in. A place that was granted to a future that is dropped before it could take it is left again.
+struct Entering<'a> {
+    shared: &'a Arc<Shared>,
+    scope: Scope,
+    waiting: Option<oneshot::Receiver<ArrivalAnswer>>,
+}
+
+impl Entering<'_> {
+    async fn answer(mut self) -> ArrivalAnswer {
+        let Some(waiting) = &mut self.waiting else { return ArrivalAnswer::Unknown };
+        let answer = waiting.await.unwrap_or(ArrivalAnswer::Unknown);
+        self.waiting = None;
+        answer
+    }
+}
+
+impl Drop for Entering<'_> {
+    fn drop(&mut self) {
+        if let Some(mut waiting) = self.waiting.take() {
+            waiting.close();
+            if waiting.try_recv() == Ok(ArrivalAnswer::Granted) {
+                self.shared.places.leave(self.scope);
+            }
         }
     }
 }

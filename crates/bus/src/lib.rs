@@ -10,6 +10,7 @@ mod bus;
 mod config;
 pub mod envelope;
 pub mod gcra;
+mod link;
 mod loopback;
 mod metrics;
 mod node;

@@ -3,7 +3,7 @@
 //! This node's own counts stand here and are the truth about this node; what the other nodes know of them is brought
 //! up to date by the link. Must never ask another node itself.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -88,14 +88,14 @@ impl fmt::Debug for Place {
     }
 }
 
-/// Somebody who waits to be let in by the link. The answer is the limit that refused them, if any.
-pub(crate) struct Arrival {
-    pub(crate) scope: Scope,
-    pub(crate) max: u64,
-    pub(crate) answer: oneshot::Sender<ArrivalAnswer>,
+/// Somebody who waits to be let in by the link.
+struct Arrival {
+    scope: Scope,
+    max: u64,
+    answer: oneshot::Sender<ArrivalAnswer>,
 }
 
-/// What became of an [`Arrival`].
+/// What became of an arrival.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ArrivalAnswer {
     /// Counted here and everywhere. Whoever cannot take the answer any more must leave.
@@ -106,9 +106,19 @@ pub(crate) enum ArrivalAnswer {
     Unknown,
 }
 
+/// One scope in a batch for the link: what this node holds of it, and who waits.
+pub(crate) struct Group {
+    pub(crate) scope: Scope,
+    /// The limit that the arrivals brought; 0 when there are none.
+    pub(crate) max: u64,
+    pub(crate) held: u64,
+    pub(crate) arrivals: Vec<oneshot::Sender<ArrivalAnswer>>,
+}
+
 /// This node's own counts.
-#[derive(Default)]
 pub(crate) struct Places {
+    /// Whether there are others who have to know.
+    shared: bool,
     table: Mutex<Table>,
     changed: Notify,
 }
@@ -116,18 +126,17 @@ pub(crate) struct Places {
 #[derive(Default)]
 struct Table {
     held: HashMap<Scope, u64>,
-    /// Scopes whose count the others do not know yet. Only kept when there are others.
+    /// Scopes whose count the others do not know yet.
     stale: HashSet<Scope>,
-    arrivals: Vec<Arrival>,
-    shared: bool,
+    arrivals: VecDeque<Arrival>,
 }
 
 impl Places {
     pub(crate) fn new(shared: bool) -> Self {
-        Self { table: Mutex::new(Table { shared, ..Table::default() }), changed: Notify::new() }
+        Self { shared, table: Mutex::new(Table::default()), changed: Notify::new() }
     }
 
-    /// Counts one more if this node alone holds fewer than `max`.
+    /// Counts one more if this node alone holds fewer than `max`, which is at least 1.
     pub(crate) fn enter(&self, scope: Scope, max: u64) -> bool {
         let mut table = self.table.lock();
         let held = table.held.entry(scope).or_default();
@@ -137,11 +146,6 @@ impl Places {
         *held += 1;
         self.now_stale(&mut table, scope);
         true
-    }
-
-    /// Counts one more that the link has granted, and the others know.
-    pub(crate) fn granted(&self, scope: Scope) {
-        *self.table.lock().held.entry(scope).or_default() += 1;
     }
 
     /// Counts one less.
@@ -156,8 +160,111 @@ impl Places {
         }
     }
 
+    /// Lines up for the link. None when the line is full.
+    pub(crate) fn arrive(&self, scope: Scope, max: u64) -> Option<oneshot::Receiver<ArrivalAnswer>> {
+        let mut table = self.table.lock();
+        if table.arrivals.len() >= ARRIVALS_MAX {
+            return None;
+        }
+        let (answer, waiting) = oneshot::channel();
+        table.arrivals.push_back(Arrival { scope, max, answer });
+        drop(table);
+        self.changed.notify_one();
+        Some(waiting)
+    }
+
+    /// Resolves when [`Self::next_groups`] may have something new.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// The next scopes to write, each once, with everybody who waits for it.
+    pub(crate) fn next_groups(&self, max: usize) -> Vec<Group> {
+        let mut table = self.table.lock();
+        let Table { held, stale, arrivals } = &mut *table;
+        let mut groups: Vec<Group> = Vec::new();
+        let mut places: HashMap<Scope, usize> = HashMap::new();
+        while let Some(arrival) = arrivals.pop_front() {
+            if arrival.answer.is_closed() {
+                continue;
+            }
+            match places.get(&arrival.scope).copied() {
+                Some(place) if groups[place].max == arrival.max => groups[place].arrivals.push(arrival.answer),
+                None if groups.len() < max => {
+                    places.insert(arrival.scope, groups.len());
+                    groups.push(Group {
+                        scope: arrival.scope,
+                        max: arrival.max,
+                        held: held.get(&arrival.scope).copied().unwrap_or(0),
+                        arrivals: vec![arrival.answer],
+                    });
+                }
+                // Another limit for the same scope (the configuration changes), or the batch is full.
+                _ => {
+                    arrivals.push_front(arrival);
+                    break;
+                }
+            }
+        }
+        for group in &groups {
+            stale.remove(&group.scope);
+        }
+        let rest: Vec<Scope> = stale.iter().take(max - groups.len()).copied().collect();
+        for scope in rest {
+            stale.remove(&scope);
+            let held = held.get(&scope).copied().unwrap_or(0);
+            groups.push(Group { scope, max: 0, held, arrivals: Vec::new() });
+        }
+        groups
+    }
+
+    /// The link has let in the first `granted` of those who waited; the others know of them.
+    pub(crate) fn answer(&self, group: Group, granted: u64) {
+        let mut granted = granted;
+        for arrival in group.arrivals {
+            if granted == 0 {
+                // Who has gone away needs no answer.
+                arrival.send(ArrivalAnswer::Full).ok();
+                continue;
+            }
+            granted -= 1;
+            *self.table.lock().held.entry(group.scope).or_default() += 1;
+            if arrival.send(ArrivalAnswer::Granted).is_err() {
+                self.leave(group.scope);
+            }
+        }
+    }
+
+    /// The link is lost: everybody who waits decides alone.
+    pub(crate) fn refuse_arrivals(&self) {
+        for arrival in std::mem::take(&mut self.table.lock().arrivals) {
+            // Who has gone away needs no answer.
+            arrival.answer.send(ArrivalAnswer::Unknown).ok();
+        }
+    }
+
+    /// The others may know nothing of what this node holds.
+    pub(crate) fn all_stale(&self) {
+        let mut table = self.table.lock();
+        let Table { held, stale, .. } = &mut *table;
+        stale.extend(held.keys().copied());
+        drop(table);
+        self.changed.notify_one();
+    }
+
+    /// The others may not know of this scope.
+    pub(crate) fn stale_again(&self, scope: Scope) {
+        self.now_stale(&mut self.table.lock(), scope);
+    }
+
+    /// Every scope of which the others may know something.
+    pub(crate) fn held(&self) -> Vec<Scope> {
+        let table = self.table.lock();
+        table.held.keys().chain(table.stale.iter()).copied().collect()
+    }
+
     fn now_stale(&self, table: &mut Table, scope: Scope) {
-        if table.shared && table.stale.insert(scope) {
+        if self.shared && table.stale.insert(scope) {
             self.changed.notify_one();
         }
     }

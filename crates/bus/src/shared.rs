@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use uuid::Uuid;
 
 use crate::config::BusConfig;
+use crate::link::Link;
 use crate::loopback::Loopback;
 use crate::metrics::Metrics;
 use crate::notice::{Handler, Notice};
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) places: Places,
     pub(crate) sessions: Sessions,
     pub(crate) loopback: Loopback,
+    pub(crate) link: Link,
     up: AtomicBool,
     closed: AtomicBool,
     nodes_seen: AtomicUsize,
@@ -38,8 +40,10 @@ impl Shared {
         let in_process = config.url.is_none();
         metrics.up.set(i64::from(in_process));
         metrics.nodes.set(1);
+        let instance = Uuid::new_v4().simple().to_string();
         Self {
-            instance: Uuid::new_v4().simple().to_string(),
+            link: Link::new(&config.prefix, &instance),
+            instance,
             rooms: Rooms::new(in_process, config.unsubscribe_delay),
             rates: LocalRates::new(),
             places: Places::new(!in_process),
@@ -73,6 +77,11 @@ impl Shared {
     pub(crate) fn set_up(&self, up: bool) {
         self.up.store(up, Ordering::Release);
         self.metrics.up.set(i64::from(up));
+    }
+
+    /// Shows how many rooms are wanted.
+    pub(crate) fn count_rooms(&self) {
+        self.metrics.rooms.set(i64::try_from(self.rooms.len()).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn is_closed(&self) -> bool {

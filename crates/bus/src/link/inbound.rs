@@ -1,0 +1,61 @@
+//! The reader: sorts what comes in on the subscriber connection, on the very task that reads its socket.
+//!
+//! There is no queue between the socket and the handler, so nothing can grow: a reader that cannot keep up is cut off
+//! by Redis, connects again and reconciles. Must never block and never panic.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Weak};
+
+use redis::{PushInfo, PushKind, Value};
+use tokio::sync::Notify;
+
+use crate::envelope::{self, Envelope};
+use crate::notice::Notice;
+use crate::shared::Shared;
+
+/// The reader of one link.
+pub(super) struct Inbound {
+    /// Weak, since the connection that owns this is owned by the bus.
+    shared: Weak<Shared>,
+    lost: Arc<Notify>,
+}
+
+impl Inbound {
+    pub(super) fn new(shared: &Arc<Shared>, lost: Arc<Notify>) -> Self {
+        Self { shared: Arc::downgrade(shared), lost }
+    }
+
+    /// Takes what the connection was pushed. Confirmations of subscriptions are answers and are not looked at here.
+    pub(super) fn receive(&self, push: PushInfo) -> Result<(), Infallible> {
+        match push.kind {
+            PushKind::Message => {
+                if let (Some(Value::BulkString(payload)), Some(shared)) = (push.data.get(1), self.shared.upgrade()) {
+                    receive(&shared, payload);
+                }
+            }
+            PushKind::Disconnection => self.lost.notify_one(),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn receive(shared: &Shared, payload: &[u8]) {
+    match envelope::decode(payload) {
+        Ok(Envelope::Events(events)) => {
+            shared.metrics.received.inc_by(events.len() as u64);
+            for event in events {
+                shared.notify(Notice::Event(event));
+            }
+        }
+        Ok(Envelope::Pulse { number }) => {
+            if let Some(lag) = shared.link.pulse.came_back(number) {
+                shared.metrics.lag.set(lag.as_secs_f64());
+            }
+        }
+        Err(error) => {
+            shared.metrics.unknown.inc();
+            tracing::debug!(%error, "a bus message was skipped");
+        }
+    }
+}

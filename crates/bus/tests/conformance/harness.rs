@@ -1,0 +1,125 @@
+//! Worlds in which the cases play: one bus inside a process, or several over one Redis.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hubbub_bus::{Bus, BusConfig, Notice};
+use hubbub_protocol::event::MessageSent;
+use hubbub_protocol::{ClientMsgId, MessageId, RoomEvent, RoomId, Seq, Timestamp, UserId, UserRef};
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::redis_server::RedisServer;
+
+/// Nothing that is waited for takes this long; it only ends a test that would hang.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One engine and what it needs.
+pub(crate) struct World {
+    pub(crate) server: Option<RedisServer>,
+    alone: Option<Node>,
+}
+
+/// A node's bus and what it was told.
+#[derive(Clone)]
+pub(crate) struct Node {
+    pub(crate) bus: Bus,
+    notices: Arc<Mutex<UnboundedReceiver<Notice>>>,
+    pub(crate) registry: prometheus::Registry,
+}
+
+impl World {
+    pub(crate) async fn in_process() -> Self {
+        Self { server: None, alone: Some(Node::open(BusConfig::in_process("alone")).await) }
+    }
+
+    pub(crate) async fn redis() -> Self {
+        Self { server: Some(RedisServer::start()), alone: None }
+    }
+
+    /// One more node; in process it is always the same.
+    pub(crate) async fn node(&self, name: &str) -> Node {
+        match (&self.alone, &self.server) {
+            (Some(alone), _) => alone.clone(),
+            (None, Some(server)) => Node::open(config(server, name)).await,
+            (None, None) => unreachable!("a world has an engine"),
+        }
+    }
+}
+
+/// Settings with short times, over this server.
+pub(crate) fn config(server: &RedisServer, name: &str) -> BusConfig {
+    BusConfig {
+        lease: Duration::from_secs(1),
+        unsubscribe_delay: Duration::from_millis(50),
+        ..BusConfig::redis(name, server.url())
+    }
+}
+
+impl Node {
+    pub(crate) async fn open(config: BusConfig) -> Self {
+        let registry = prometheus::Registry::new();
+        let bus = Bus::open(config, &registry).await.unwrap();
+        let (sender, receiver) = unbounded_channel();
+        // The test may end before the bus does.
+        bus.attach(Arc::new(move |notice| drop(sender.send(notice))));
+        Self { bus, notices: Arc::new(Mutex::new(receiver)), registry }
+    }
+
+    pub(crate) async fn notice(&self) -> Notice {
+        let mut notices = self.notices.lock().await;
+        within(notices.recv()).await.expect("the bus has gone")
+    }
+
+    /// The next event; `Down` and `Up` are passed over.
+    pub(crate) async fn event(&self) -> Arc<RoomEvent> {
+        loop {
+            if let Notice::Event(event) = self.notice().await {
+                return event;
+            }
+        }
+    }
+
+    /// Waits for the notice that the link is lost.
+    pub(crate) async fn down(&self) {
+        while !matches!(self.notice().await, Notice::Down) {}
+    }
+
+    /// Waits for the notice that the link is back.
+    pub(crate) async fn up(&self) {
+        while !matches!(self.notice().await, Notice::Up) {}
+    }
+
+    /// A number from the metrics, summed over its labels.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name).expect("no such metric");
+        let value = |metric: &prometheus::proto::Metric| metric.get_counter().value() + metric.get_gauge().value();
+        family.get_metric().iter().map(value).sum()
+    }
+}
+
+pub(crate) async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, future).await.expect("it takes too long")
+}
+
+/// Asks again and again until the answer is yes.
+pub(crate) async fn eventually<F: Future<Output = bool>>(mut question: impl FnMut() -> F) {
+    within(async {
+        while !question().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+/// An event as a node would publish it.
+pub(crate) fn event(room: RoomId, seq: Seq) -> Arc<RoomEvent> {
+    let data = MessageSent {
+        id: MessageId::new(),
+        client_msg_id: serde_json::from_value::<ClientMsgId>("c-1".into()).unwrap(),
+        body: format!("message {seq} \u{1F44B}"),
+    };
+    let by = UserRef { id: UserId::new(), name: "ada".into() };
+    Arc::new(RoomEvent { room, seq, at: Timestamp::from_millis(1_767_323_045_678), by, data: data.into() })
+}

@@ -1,0 +1,193 @@
+//! Redis dies, freezes, comes late, or cuts one connection: the bus notices, says so once, and heals by itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hubbub_bus::{BusConfig, Notice, RateClass, Scope};
+use hubbub_protocol::{RoomId, UserId};
+
+use crate::harness::{Node, config, event, eventually};
+use crate::redis_server::RedisServer;
+
+/// Publishes one event after the other until it is dropped.
+struct Load(tokio::task::JoinHandle<()>, Arc<AtomicU64>);
+
+impl Load {
+    fn start(node: &Node, room: RoomId) -> Self {
+        let (bus, seq) = (node.bus.clone(), Arc::new(AtomicU64::new(0)));
+        let next = Arc::clone(&seq);
+        Self(
+            tokio::spawn(async move {
+                loop {
+                    let seq = next.fetch_add(1, Ordering::SeqCst) + 1;
+                    bus.publish(&[event(room, seq)]);
+                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                }
+            }),
+            seq,
+        )
+    }
+
+    fn published(&self) -> u64 {
+        self.1.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Waits until something arrives that was published after this call.
+async fn flows(load: &Load, node: &Node) {
+    let after = load.published();
+    while node.event().await.seq <= after {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_under_load_it_heals_without_a_new_subscription() {
+    let mut server = RedisServer::start();
+    let (here, there) = (Node::open(config(&server, "here")).await, Node::open(config(&server, "there")).await);
+    let room = RoomId::new();
+    there.bus.subscribe(room).await.unwrap();
+    let load = Load::start(&here, room);
+    for _ in 0..3 {
+        flows(&load, &there).await;
+        server.kill();
+        there.down().await;
+        here.down().await;
+        assert!(!there.bus.is_up() && !here.bus.is_up());
+        assert!(there.bus.subscribe(RoomId::new()).await.is_err());
+        server.restart();
+        // Between the two notices nothing of another node arrives, and each comes once.
+        assert!(matches!(there.notice().await, Notice::Up));
+        here.up().await;
+        flows(&load, &there).await;
+    }
+    assert_eq!(there.metric("hubbub_bus_link_losses_total"), 3.0);
+    assert!(here.metric("hubbub_bus_dropped_total") > 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_is_noticed_and_heals() {
+    let server = RedisServer::start();
+    let (here, there) = (Node::open(config(&server, "here")).await, Node::open(config(&server, "there")).await);
+    let room = RoomId::new();
+    there.bus.subscribe(room).await.unwrap();
+    let load = Load::start(&here, room);
+    flows(&load, &there).await;
+    server.freeze();
+    there.down().await;
+    here.down().await;
+    // Limits go on from this node's share.
+    let user = UserId::new();
+    assert!(here.bus.take(RateClass::Sends, user, 30).await.limit <= 30);
+    assert!(here.bus.enter(Scope::User(user), 1).await.is_ok());
+    assert!(here.bus.nodes().await.is_err());
+    server.thaw();
+    there.up().await;
+    here.up().await;
+    flows(&load, &there).await;
+}
+
+#[tokio::test]
+async fn absent_at_the_start_it_is_found_when_it_comes() {
+    let mut server = RedisServer::absent();
+    let node = Node::open(config(&server, "early")).await;
+    assert!(!node.bus.is_up() && node.bus.is_shared());
+    let room = RoomId::new();
+    assert!(node.bus.subscribe(room).await.is_err());
+    // The node's own rooms get their events all the same.
+    node.bus.publish(&[event(room, 1)]);
+    assert_eq!(node.event().await.seq, 1);
+
+    let scope = Scope::User(UserId::new());
+    let place = node.bus.enter(scope, 1).await.unwrap();
+    assert!(node.bus.enter(scope, 1).await.is_err());
+    server.restart();
+    node.up().await;
+    assert!(node.bus.is_up());
+    node.bus.publish(&[event(room, 2)]);
+    assert_eq!(node.event().await.seq, 2);
+
+    // What was granted alone is known to the others now.
+    let other = Node::open(config(&server, "late")).await;
+    eventually(async || other.bus.enter(scope, 1).await.is_err()).await;
+    drop(place);
+    eventually(async || other.bus.enter(scope, 1).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_subscriber_connection_that_is_cut_is_made_again() {
+    let server = RedisServer::start();
+    let node = Node::open(config(&server, "node")).await;
+    let room = RoomId::new();
+    node.bus.subscribe(room).await.unwrap();
+    for seq in 1..=3 {
+        let mut client = server.client().await;
+        let cut: u64 =
+            redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("PUBSUB").query_async(&mut client).await.unwrap();
+        assert_eq!(cut, 1);
+        node.down().await;
+        node.up().await;
+        node.bus.publish(&[event(room, seq)]);
+        assert_eq!(node.event().await.seq, seq);
+    }
+}
+
+#[tokio::test]
+async fn the_share_of_a_limit_follows_the_nodes_last_seen() {
+    let mut server = RedisServer::start();
+    let nodes = [
+        Node::open(config(&server, "a")).await,
+        Node::open(config(&server, "b")).await,
+        Node::open(config(&server, "c")).await,
+    ];
+    eventually(async || nodes[0].bus.nodes_seen() == 3).await;
+    server.kill();
+    nodes[0].down().await;
+    let user = UserId::new();
+    assert_eq!(nodes[0].bus.take(RateClass::Sends, user, 30).await.limit, 10);
+    assert_eq!(nodes[0].bus.take(RateClass::Typing, user, 1).await.limit, 1, "a share is at least one");
+    let scope = Scope::User(user);
+    let _places: Vec<_> =
+        [nodes[0].bus.enter(scope, 7).await.unwrap(), nodes[0].bus.enter(scope, 7).await.unwrap()].into();
+    assert_eq!(nodes[0].bus.enter(scope, 7).await.unwrap_err().max, 2);
+}
+
+#[tokio::test]
+async fn foreign_messages_are_counted_and_skipped() {
+    let server = RedisServer::start();
+    let node = Node::open(config(&server, "node")).await;
+    let room = RoomId::new();
+    node.bus.subscribe(room).await.unwrap();
+    let newer = rmp_serde::to_vec_named(&serde_json::json!({"v": 2, "k": "event", "d": 1})).unwrap();
+    let other = rmp_serde::to_vec_named(&serde_json::json!({"v": 1, "k": "typing", "d": 1})).unwrap();
+    let mut client = server.client().await;
+    for payload in [&newer[..], &other, b"\xc1", b"", &[0x91; 4096]] {
+        let () = redis::cmd("PUBLISH")
+            .arg(format!("hubbub:room:{{{room}}}"))
+            .arg(payload)
+            .query_async(&mut client)
+            .await
+            .unwrap();
+    }
+    node.bus.publish(&[event(room, 1)]);
+    assert_eq!(node.event().await.seq, 1);
+    assert_eq!(node.metric("hubbub_bus_unknown_total"), 5.0);
+}
+
+#[tokio::test]
+async fn a_full_queue_drops_and_counts() {
+    let server = RedisServer::start();
+    let node = Node::open(BusConfig { queue_messages_max: 10, ..config(&server, "node") }).await;
+    let room = RoomId::new();
+    // One call is not interrupted by the sender, so what does not fit cannot have been sent in between.
+    let rooms: Vec<_> = (0..25).map(|_| event(RoomId::new(), 1)).collect();
+    node.bus.publish(&rooms);
+    assert_eq!(node.metric("hubbub_bus_dropped_total"), 15.0);
+    node.bus.subscribe(room).await.unwrap();
+    node.bus.publish(&[event(room, 1)]);
+    assert_eq!(node.event().await.seq, 1);
+}
