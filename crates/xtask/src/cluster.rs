@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::login::{self, Hubbub};
+use crate::node;
 use crate::process::{self, Service};
 use crate::project::Project;
 use crate::{signals, tools};
@@ -20,7 +21,7 @@ pub(crate) use servers::abandoned_databases;
 /// Two, so that they can talk to each other.
 const USERS: [&str; 2] = ["ada", "bob"];
 
-/// The first node migrates the database while the others wait for it.
+/// The first node makes the database.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// A node's own bound below, and time to say goodbye.
@@ -86,6 +87,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Starts the first node, which makes the database and a certificate, then the others, which use both.
 fn start_nodes(
     options: &Options,
     program: &Path,
@@ -95,29 +97,33 @@ fn start_nodes(
 ) -> Result<Vec<Node>> {
     let secret = login::random_secret()?;
     let ports = process::free_ports(usize::from(options.nodes) * 2)?;
+    let certificate = scratch.join("node-1").join(node::DATA_FOLDER);
     let mut nodes = Vec::new();
     for (index, pair) in ports.chunks_exact(2).enumerate() {
         let name = format!("node-{}", index + 1);
         let folder = scratch.join(&name);
         fs::create_dir_all(&folder)?;
-        let settings = vec![
+        let mut settings = vec![
             ("HUBBUB_LISTEN", format!("127.0.0.1:{}", pair[0])),
             ("HUBBUB_OPS_LISTEN", format!("127.0.0.1:{}", pair[1])),
             ("HUBBUB_DATABASE_URL", database_url.to_owned()),
             ("HUBBUB_REDIS_URL", redis_url.to_owned()),
             ("HUBBUB_AUTH_TOKEN_SECRET", secret.clone()),
             ("HUBBUB_NODE_NAME", name.clone()),
-            ("HUBBUB_DRAIN_GRACE", "0s".to_owned()),
-            ("HUBBUB_DRAIN_SPREAD", "1s".to_owned()),
-            ("HUBBUB_DRAIN_TIMEOUT", "10s".to_owned()),
         ];
+        settings.extend(node::quick_drain());
+        if index > 0 {
+            // A balancer moves clients between nodes, so that all have to show one certificate.
+            settings.push(("HUBBUB_TLS_MODE", "files".to_owned()));
+            for (key, file) in [("HUBBUB_TLS_CERT_FILE", "cert.pem"), ("HUBBUB_TLS_KEY_FILE", "key.pem")] {
+                settings.push((key, certificate.join(file).display().to_string()));
+            }
+        }
         let hubbub = Hubbub { program: program.to_path_buf(), folder, settings };
         let log = scratch.join(format!("{name}.log"));
-        let service = Service::start(&name, hubbub.command(&["serve"]), libc::SIGTERM, Some(&log))?;
+        let mut service = Service::start(&name, hubbub.command(&["serve"]), libc::SIGTERM, Some(&log))?;
+        service.wait_until(START_LIMIT, || hubbub.is_ready(pair[1]))?;
         nodes.push(Node { hubbub, port: pair[0], ops_port: pair[1], service });
-    }
-    for Node { hubbub, ops_port, service, .. } in &mut nodes {
-        service.wait_until(START_LIMIT, || hubbub.is_ready(*ops_port))?;
     }
     Ok(nodes)
 }

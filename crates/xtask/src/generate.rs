@@ -33,15 +33,8 @@ const END: &str = "<!-- generated: end -->\n";
 pub(crate) fn run(project: &Project, check: bool) -> Result<()> {
     let mut stale = Vec::new();
     for Generated { file, command } in FILES {
-        let printed = project
-            .cargo()
-            .args(["run", "--quiet"])
-            .args(command)
-            .quiet()
-            .output()
-            .with_context(|| format!("cannot make {file}"))?
-            .stdout;
-        let printed = String::from_utf8(printed).with_context(|| format!("what should become {file} is not UTF-8"))?;
+        let printed = project.cargo().args(["run", "--quiet"]).args(command).quiet().read();
+        let printed = printed.with_context(|| format!("cannot make {file}"))?;
         let path = project.path(file);
         let present = fs::read_to_string(&path).unwrap_or_default();
         let wanted = merge(&present, &printed);

@@ -69,15 +69,19 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
 }
 
 fn settings(options: &Options) -> Vec<(&'static str, String)> {
-    vec![
+    let mut settings = vec![
         ("HUBBUB_LISTEN", format!("0.0.0.0:{}", options.port)),
         ("HUBBUB_OPS_LISTEN", format!("127.0.0.1:{}", options.ops_port)),
         ("HUBBUB_DATABASE_URL", format!("sqlite://{DATA_FOLDER}/hubbub.db")),
-        // Nobody waits for the drain of a node that one developer uses.
-        ("HUBBUB_DRAIN_GRACE", "0s".to_owned()),
-        ("HUBBUB_DRAIN_SPREAD", "1s".to_owned()),
-        ("HUBBUB_DRAIN_TIMEOUT", "10s".to_owned()),
-    ]
+    ];
+    settings.extend(quick_drain());
+    settings
+}
+
+/// Nobody waits half a minute for the drain of a node that one developer uses.
+pub(crate) fn quick_drain() -> [(&'static str, String); 3] {
+    [("HUBBUB_DRAIN_GRACE", "0s"), ("HUBBUB_DRAIN_SPREAD", "1s"), ("HUBBUB_DRAIN_TIMEOUT", "10s")]
+        .map(|(key, value)| (key, value.to_owned()))
 }
 
 /// What is printed once the node is ready. The password is known on the first start only.
