@@ -1,134 +1,245 @@
-//! The store itself: what the rest of the house calls.
+//! The store itself: what the rest of the house calls for rooms and their logs.
 //!
 //! Must never hold a rule of chat.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hubbub_protocol::reply::Sent;
 use hubbub_protocol::{
-    ClientMsgId, Epoch, Message, Room, RoomEvent, RoomId, RoomMember, RoomRole, RoomSelector, Seq, SessionId,
-    Timestamp, UserId, UserName, UserSelector,
+    ClientMsgId, Epoch, Message, Room, RoomEvent, RoomEventData, RoomId, RoomMember, RoomRole, RoomSelector, Seq,
+    UserId,
 };
+use tokio::sync::oneshot;
 
 use crate::append::{Append, Appended, CommitHook, CreatedRoom, NewRoom, PageQuery};
-use crate::directory::{Login, NewLogin, NewUser, User, UserRole};
+use crate::circuit::{CALL_TIMEOUT, Circuit, Settled};
+use crate::engine::{Address, Engine, Lease, postgres, sqlite};
 use crate::error::{AppendError, StoreError, StoreErrorKind};
+use crate::fault::Fault;
+use crate::job::{Job, Outcome};
+use crate::metrics::{Metrics, Op};
+use crate::migrations::Schema;
+use crate::writer::Queue;
+
+/// How long looking at a database that is opened may take.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long applying migrations may take, waiting for another node that applies them included.
+const MIGRATE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Which database, and how to use it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StoreConfig {
     /// `postgres://…` or `sqlite://path`.
     pub url: String,
-    /// Most connections to a PostgreSQL server, or most readers of a SQLite file.
+    /// Most connections to a PostgreSQL server, at least 2, or most readers of a SQLite file.
     pub pool_max: u32,
     /// Apply missing migrations when opening; without it a database that lacks some is refused.
     pub migrate: bool,
 }
 
-/// The durable truth. Clones share one store.
-#[derive(Clone)]
-pub struct Store(Arc<()>);
-
-fn absent<T>() -> Result<T, StoreError> {
-    Err(StoreError::new(StoreErrorKind::Internal, "not built yet"))
+impl std::fmt::Debug for StoreConfig {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut config = f.debug_struct("StoreConfig");
+        config.field("pool_max", &self.pool_max).field("migrate", &self.migrate).finish_non_exhaustive()
+    }
 }
+
+/// The durable truth. Clones share one store; when the last one is dropped the writer ends by itself.
+#[derive(Clone)]
+pub struct Store(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) circuit: Arc<Circuit>,
+    queue: Queue,
+}
+
+/// Runs a function of the shared statements on whichever engine it is: through the circuit, within its time limit,
+/// again while that makes sense.
+macro_rules! call {
+    ($store:expr, $op:ident, $pool:ident, $module:ident :: $function:ident ( $($arg:expr),* $(,)? )) => {{
+        let inner = &*$store.0;
+        let mut call = inner.circuit.begin(Op::$op)?;
+        loop {
+            let attempt = async {
+                match &*inner.engine {
+                    Engine::Postgres(pools) => {
+                        let mut lease = Lease::acquire(&pools.$pool).await?;
+                        let result = postgres::$module::$function(lease.connection()?, $($arg),*).await;
+                        lease.settle(result)
+                    }
+                    Engine::Sqlite(pools) => {
+                        let mut lease = Lease::acquire(&pools.$pool).await?;
+                        let result = sqlite::$module::$function(lease.connection()?, $($arg),*).await;
+                        lease.settle(result)
+                    }
+                }
+            };
+            match call.settle(tokio::time::timeout(CALL_TIMEOUT, attempt).await) {
+                Settled::Done(result) => break result,
+                Settled::Again(pause) => tokio::time::sleep(pause).await,
+            }
+        }
+    }};
+}
+pub(crate) use call;
 
 impl Store {
     /// Opens the database with one try: connects, migrates when it may, reads the epoch and starts the writer.
     ///
     /// # Errors
-    /// When the store fails.
+    /// `Unavailable` when the database is not there yet, so that the caller may try again; `NewerSchema`,
+    /// `Misconfigured` or `Internal` when trying again is in vain. Nothing stays behind.
     pub async fn open(
         config: &StoreConfig,
         registry: &prometheus::Registry,
         on_commit: CommitHook,
     ) -> Result<Self, StoreError> {
-        drop((config, registry, on_commit));
-        absent()
+        let address = Address::parse(&config.url)?;
+        let limit = if config.migrate { MIGRATE_TIMEOUT } else { OPEN_TIMEOUT };
+        let schema = within(limit, address.schema(config.migrate)).await?;
+        refuse_newer(&schema)?;
+        if !config.migrate && !schema.pending.is_empty() {
+            let text = format!("the database lacks the migrations {}: run `hubbub migrate`", schema.pending.join(", "));
+            return Err(StoreError::new(StoreErrorKind::Misconfigured, text));
+        }
+        let epoch = within(OPEN_TIMEOUT, address.probe()).await?;
+        let metrics = Metrics::register(registry)?;
+        let engine = Arc::new(Engine::new(&address, config.pool_max));
+        let circuit = Circuit::new(address, epoch, metrics);
+        let queue = Queue::start(Arc::clone(&engine), Arc::clone(&circuit), on_commit);
+        Ok(Self(Arc::new(Inner { engine, circuit, queue })))
     }
 
-    /// Names the history that cursors belong to.
+    /// Names the history that cursors belong to. Read when the store was opened and again after each outage.
+    #[must_use]
     pub fn epoch(&self) -> Epoch {
-        Epoch::new()
+        self.0.circuit.epoch()
     }
 
     /// Whether the circuit breaker is closed.
+    #[must_use]
     pub fn is_up(&self) -> bool {
-        Arc::strong_count(&self.0) > 0
+        !self.0.circuit.is_open()
     }
 
     /// Asks the database whether it is there.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When it is not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        absent()
+        call!(self, Ping, reads, migration::epoch()).map(drop)
     }
 
-    /// Ends the writer after everything queued is committed and answered, then closes the connections.
-    pub async fn close(&self) {}
+    /// Ends the writer after everything queued is committed and answered, then closes the connections. Calls after
+    /// that answer `Unavailable`.
+    pub async fn close(&self) {
+        self.0.queue.close().await;
+        self.0.engine.close().await;
+    }
 
-    /// The migrations that the database lacks, by name.
+    /// The migrations that the database lacks, by name, in order. Changes nothing, but a missing SQLite file is made.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When the database cannot be asked, or is of a newer version.
     pub async fn pending_migrations(config: &StoreConfig) -> Result<Vec<String>, StoreError> {
-        drop((config,));
-        absent()
+        let schema = within(OPEN_TIMEOUT, Address::parse(&config.url)?.schema(false)).await?;
+        refuse_newer(&schema)?;
+        Ok(schema.pending.into_iter().map(str::to_owned).collect())
     }
 
-    /// Applies what the database lacks and says how many.
+    /// Applies what the database lacks and says how many migrations that were.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When the database cannot be asked, or is of a newer version. Nothing is applied by half.
     pub async fn migrate(config: &StoreConfig) -> Result<usize, StoreError> {
-        drop((config,));
-        absent()
+        let schema = within(MIGRATE_TIMEOUT, Address::parse(&config.url)?.schema(true)).await?;
+        refuse_newer(&schema)?;
+        Ok(schema.pending.len())
     }
 
-    /// Appends a change to its room's log; returns when it is committed.
+    /// Appends a change to its room's log; returns when it is committed (DESIGN §1, invariants 2 to 4).
     ///
     /// # Errors
-    /// When the store fails.
+    /// The refusal, or why the store failed. After an `Unavailable` the change may have been committed all the same;
+    /// the same message again is answered right in either case.
     pub async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        drop((append,));
-        absent().map_err(AppendError::Store)
+        let _timer = self.0.circuit.metrics.seconds(Op::Append).start_timer();
+        let (job, outcome) = Job::append(append)?;
+        match self.write(job, outcome).await? {
+            Outcome::Appended(appended) => Ok(appended),
+            Outcome::Refused(error) => Err(error),
+            Outcome::Created { .. } | Outcome::Existing { .. } => Err(mixed_up().into()),
+        }
     }
 
-    /// Makes a room, its members and its event `room.created` at seq 1.
+    /// Makes a room, its members and its event `room.created` at seq 1. A direct room of the same people is returned
+    /// as it is.
+    ///
+    /// # Errors
+    /// `Conflict` when the name is taken, or why the store failed.
+    pub async fn create_room(&self, room: NewRoom) -> Result<CreatedRoom, AppendError> {
+        let _timer = self.0.circuit.metrics.seconds(Op::CreateRoom).start_timer();
+        let id = room.id;
+        let (job, outcome) = Job::create(room)?;
+        let existing = match self.write(job, outcome).await? {
+            Outcome::Created { event } => match &event.data {
+                RoomEventData::RoomCreated(created) => {
+                    return Ok(CreatedRoom { room: created.room.clone(), existed: false });
+                }
+                _ => return Err(mixed_up().into()),
+            },
+            Outcome::Existing { room } => room,
+            Outcome::Refused(error) => return Err(error),
+            Outcome::Appended(_) => return Err(mixed_up().into()),
+        };
+        let room = self.room(&RoomSelector::Id(existing)).await?.ok_or(AppendError::RoomNotFound)?;
+        Ok(CreatedRoom { existed: existing != id, room })
+    }
+
+    /// For tests of a full disk: lets the connection that writes a SQLite file make it no longer than so many pages.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn create_room(&self, room: NewRoom) -> Result<CreatedRoom, AppendError> {
-        drop((room,));
-        absent().map_err(AppendError::Store)
+    #[doc(hidden)]
+    pub async fn limit_file_pages(&self, pages: u32) -> Result<(), StoreError> {
+        let Engine::Sqlite(pools) = &*self.0.engine else { return Ok(()) };
+        let statement = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+        sqlx::raw_sql(statement).execute(&pools.appends).await.map_err(Fault::from)?;
+        Ok(())
     }
 
-    /// The newest seq of each of these rooms that exists, in one query.
+    async fn write(&self, job: Job, outcome: oneshot::Receiver<Outcome>) -> Result<Outcome, StoreError> {
+        self.0.circuit.admit()?;
+        self.0.queue.push(job)?;
+        outcome.await.map_err(|_| StoreError::new(StoreErrorKind::Unavailable, "the store was closed"))
+    }
+
+    /// The newest seq of each of these rooms that exists, in one query, in no order.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn heads(&self, rooms: &[RoomId]) -> Result<Vec<(RoomId, Seq)>, StoreError> {
-        drop((rooms,));
-        absent()
+        call!(self, Heads, reads, log::heads(rooms))
     }
 
-    /// The log after a seq, ascending, and the room's head. An unknown room has no events and head 0.
+    /// At most `limit` events after a seq, ascending, and the room's head, both of one moment. An unknown room has no
+    /// events and head 0.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn events(&self, room: RoomId, after: Seq, limit: u64) -> Result<(Vec<RoomEvent>, Seq), StoreError> {
-        drop((room, after, limit));
-        absent()
+        call!(self, Events, reads, log::events(room, after, limit))
     }
 
-    /// A page of messages in their present state, ascending, and the room's head.
+    /// A page of messages in their present state, ascending, and the room's head, both of one moment.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn messages(&self, room: RoomId, page: PageQuery) -> Result<(Vec<Message>, Seq), StoreError> {
-        drop((room, page));
-        absent()
+        call!(self, Messages, reads, log::messages(room, page))
     }
 
     /// The first answer to this message, marked as a duplicate.
@@ -141,8 +252,7 @@ impl Store {
         by: UserId,
         client_msg_id: &ClientMsgId,
     ) -> Result<Option<Sent>, StoreError> {
-        drop((room, by, client_msg_id));
-        absent()
+        call!(self, FindSent, reads, log::find_sent(room, by, client_msg_id))
     }
 
     /// The room, with its peers when direct.
@@ -150,8 +260,7 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn room(&self, room: &RoomSelector) -> Result<Option<Room>, StoreError> {
-        drop((room,));
-        absent()
+        call!(self, Room, reads, rooms::room(room))
     }
 
     /// What a user may do in a room; none when no member.
@@ -159,8 +268,7 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn role(&self, room: RoomId, user: UserId) -> Result<Option<RoomRole>, StoreError> {
-        drop((room, user));
-        absent()
+        call!(self, Role, reads, rooms::role(room, user))
     }
 
     /// A page of members by user id.
@@ -173,130 +281,31 @@ impl Store {
         after: Option<UserId>,
         limit: u64,
     ) -> Result<Vec<RoomMember>, StoreError> {
-        drop((room, after, limit));
-        absent()
+        call!(self, Members, reads, rooms::members(room, after, limit))
     }
 
-    /// A page of the rooms that a user may find: open ones and their own, by room id.
+    /// A page of the rooms that a user may find: open ones and their own, by room id. The two halves are asked one
+    /// after the other, so a room made in between may be missing until the next listing.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn rooms_of(&self, user: UserId, after: Option<RoomId>, limit: u64) -> Result<Vec<Room>, StoreError> {
-        drop((user, after, limit));
-        absent()
+        call!(self, RoomsOf, reads, rooms::rooms_of(user, after, limit))
     }
+}
 
-    /// Makes a user. A taken name is a `Conflict`.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn create_user(&self, user: NewUser) -> Result<User, StoreError> {
-        drop((user,));
-        absent()
-    }
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Fault>>) -> Result<T, StoreError> {
+    let result = tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(Fault::timed_out()));
+    result.map_err(StoreError::from)
+}
 
-    /// The user of this id or name.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn user(&self, user: &UserSelector) -> Result<Option<User>, StoreError> {
-        drop((user,));
-        absent()
-    }
+fn refuse_newer(schema: &Schema) -> Result<(), StoreError> {
+    schema.newer.map_or(Ok(()), |version| {
+        let text = format!("the database is of a newer version of hubbub: it has migration {version}");
+        Err(StoreError::new(StoreErrorKind::NewerSchema, text))
+    })
+}
 
-    /// A page of users by name.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn users(&self, after: Option<UserName>, limit: u64) -> Result<Vec<User>, StoreError> {
-        drop((after, limit));
-        absent()
-    }
-
-    /// The user of this name and the hash of their password, if they have one.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn password_hash(&self, name: &UserName) -> Result<Option<(User, Option<String>)>, StoreError> {
-        drop((name,));
-        absent()
-    }
-
-    /// Sets or removes a password; false when there is no such user.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn set_password_hash(&self, user: UserId, password_hash: Option<String>) -> Result<bool, StoreError> {
-        drop((user, password_hash));
-        absent()
-    }
-
-    /// Forbids or allows signing on; false when there is no such user.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn set_disabled(&self, user: UserId, disabled: bool) -> Result<bool, StoreError> {
-        drop((user, disabled));
-        absent()
-    }
-
-    /// Sets what a user may do; false when there is no such user.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn set_user_role(&self, user: UserId, role: UserRole) -> Result<bool, StoreError> {
-        drop((user, role));
-        absent()
-    }
-
-    /// Starts a login.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn start_login(&self, login: NewLogin) -> Result<(), StoreError> {
-        drop((login,));
-        absent()
-    }
-
-    /// The login behind a `sid`.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn login(&self, id: SessionId) -> Result<Option<Login>, StoreError> {
-        drop((id,));
-        absent()
-    }
-
-    /// Ends a login; false when there is none or it has ended.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn end_login(&self, id: SessionId) -> Result<bool, StoreError> {
-        drop((id,));
-        absent()
-    }
-
-    /// Ends all logins of a user and returns those that were open.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn end_logins_of(&self, user: UserId) -> Result<Vec<SessionId>, StoreError> {
-        drop((user,));
-        absent()
-    }
-
-    /// Replaces the refresh secret if it is still the old one and the login is open.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn rotate_refresh(
-        &self,
-        id: SessionId,
-        old_hash: &[u8],
-        new_hash: &[u8],
-        expires_at: Timestamp,
-    ) -> Result<bool, StoreError> {
-        drop((id, old_hash, new_hash, expires_at));
-        absent()
-    }
+fn mixed_up() -> StoreError {
+    StoreError::new(StoreErrorKind::Internal, "a write was answered with another's outcome")
 }

@@ -1,0 +1,181 @@
+//! The two engines behind the store, and the one place that chooses between them.
+//!
+//! What both do stands once in `shared`, compiled for each engine; what differs stands in `postgres.rs` and
+//! `sqlite.rs`. Must never let a caller see which engine it is.
+
+pub(crate) mod postgres;
+pub(crate) mod sqlite;
+
+use hubbub_protocol::Epoch;
+use sqlx::pool::{Pool, PoolConnection};
+use sqlx::{Connection, Database};
+
+use crate::error::{StoreError, StoreErrorKind};
+use crate::fault::Fault;
+use crate::job::Job;
+use crate::migrations::Schema;
+use crate::plan::Plan;
+
+/// The connections of one database.
+pub(crate) struct Pools<D: Database> {
+    /// One connection, for appends.
+    pub(crate) appends: Pool<D>,
+    /// Reads.
+    pub(crate) reads: Pool<D>,
+    /// Writes to the directory.
+    pub(crate) directory: Pool<D>,
+}
+
+/// The chosen engine.
+pub(crate) enum Engine {
+    /// A PostgreSQL server.
+    Postgres(Pools<sqlx::Postgres>),
+    /// A SQLite file.
+    Sqlite(Pools<sqlx::Sqlite>),
+}
+
+/// Where a database is, parsed and checked.
+#[derive(Clone)]
+pub(crate) enum Address {
+    /// A PostgreSQL server.
+    Postgres(Box<sqlx::postgres::PgConnectOptions>),
+    /// A SQLite file.
+    Sqlite(Box<sqlx::sqlite::SqliteConnectOptions>),
+}
+
+impl Address {
+    pub(crate) fn parse(url: &str) -> Result<Self, StoreError> {
+        match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("postgres" | "postgresql") => postgres::parse(url).map(|options| Self::Postgres(Box::new(options))),
+            Some("sqlite") => sqlite::parse(url).map(|options| Self::Sqlite(Box::new(options))),
+            _ => Err(StoreError::new(
+                StoreErrorKind::Misconfigured,
+                "the database URL starts neither with `postgres://` nor with `sqlite://`",
+            )),
+        }
+    }
+
+    /// The epoch of a database that answers.
+    pub(crate) async fn probe(&self) -> Result<Epoch, Fault> {
+        match self {
+            Self::Postgres(options) => {
+                let mut connection = postgres::connect(options).await?;
+                let epoch = postgres::migration::epoch(&mut connection).await?;
+                goodbye(connection).await;
+                Ok(epoch)
+            }
+            Self::Sqlite(options) => {
+                let mut connection = sqlite::connect(options).await?;
+                let epoch = sqlite::migration::epoch(&mut connection).await?;
+                goodbye(connection).await;
+                Ok(epoch)
+            }
+        }
+    }
+
+    /// What the database has and lacks; with `apply` it lacks nothing afterwards, unless it is newer.
+    pub(crate) async fn schema(&self, apply: bool) -> Result<Schema, Fault> {
+        match self {
+            Self::Postgres(options) => {
+                let mut connection = postgres::connect(options).await?;
+                let mut schema = postgres::migration::schema(&mut connection).await?;
+                if apply && schema.is_behind() {
+                    schema = postgres::migration::migrate(&mut connection).await?;
+                }
+                goodbye(connection).await;
+                Ok(schema)
+            }
+            Self::Sqlite(options) => {
+                let mut connection = sqlite::connect(options).await?;
+                let mut schema = sqlite::migration::schema(&mut connection).await?;
+                if apply && schema.is_behind() {
+                    schema = sqlite::migration::migrate(&mut connection).await?;
+                }
+                goodbye(connection).await;
+                Ok(schema)
+            }
+        }
+    }
+}
+
+/// A connection on loan. Unless it is given back it is cut when dropped, since a call that was cancelled in its
+/// middle leaves it in no state that another call could go on from.
+pub(crate) struct Lease<D: Database>(Option<PoolConnection<D>>);
+
+impl<D: Database> Lease<D> {
+    pub(crate) async fn acquire(pool: &Pool<D>) -> Result<Self, sqlx::Error> {
+        pool.acquire().await.map(|connection| Self(Some(connection)))
+    }
+
+    pub(crate) fn connection(&mut self) -> Result<&mut D::Connection, sqlx::Error> {
+        self.0.as_deref_mut().ok_or(sqlx::Error::PoolClosed)
+    }
+
+    /// Gives the connection back if it survived the call.
+    pub(crate) fn settle<T>(mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        let survived = !matches!(
+            result,
+            Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed)
+        );
+        if survived {
+            drop(self.0.take());
+        }
+        result
+    }
+}
+
+impl<D: Database> Drop for Lease<D> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(connection.detach());
+        }
+    }
+}
+
+impl Engine {
+    /// Opens the pools; connections are made when they are needed.
+    pub(crate) fn new(address: &Address, connections: u32) -> Self {
+        match address {
+            Address::Postgres(options) => Self::Postgres(postgres::pools(options, connections)),
+            Address::Sqlite(options) => Self::Sqlite(sqlite::pools(options, connections)),
+        }
+    }
+
+    /// Runs a batch in one transaction.
+    pub(crate) async fn append(&self, jobs: &mut [Job]) -> Result<Plan, sqlx::Error> {
+        match self {
+            Self::Postgres(pools) => {
+                let mut lease = Lease::acquire(&pools.appends).await?;
+                let result = postgres::batch::run(lease.connection()?, jobs).await;
+                lease.settle(result)
+            }
+            Self::Sqlite(pools) => {
+                let mut lease = Lease::acquire(&pools.appends).await?;
+                let result = sqlite::batch::run(lease.connection()?, jobs).await;
+                lease.settle(result)
+            }
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Postgres(pools) => pools.close().await,
+            Self::Sqlite(pools) => pools.close().await,
+        }
+    }
+}
+
+impl<D: Database> Pools<D> {
+    async fn close(&self) {
+        self.appends.close().await;
+        self.directory.close().await;
+        self.reads.close().await;
+    }
+}
+
+/// Closes a connection that was opened for one purpose; a failure to say goodbye changes nothing.
+pub(crate) async fn goodbye<C: Connection>(connection: C) {
+    if let Err(error) = connection.close().await {
+        tracing::debug!(%error, "closing a database connection");
+    }
+}

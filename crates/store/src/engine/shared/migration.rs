@@ -1,0 +1,57 @@
+//! Brings the schema up to this build, one node at a time, all or nothing.
+//!
+//! Must never touch a database that a newer build has migrated.
+
+use hubbub_protocol::{Epoch, Timestamp};
+use sqlx::{AssertSqlSafe, Connection as _};
+
+use super::{BEGIN_WRITE, Connection, HAS_MIGRATIONS, LOCK_SCHEMA, migration_text};
+use crate::migrations::{MIGRATIONS, Schema};
+
+const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS hubbub_migrations (version BIGINT NOT NULL PRIMARY KEY, \
+     name TEXT NOT NULL, applied_at BIGINT NOT NULL)";
+const APPLIED: &str = "SELECT version FROM hubbub_migrations ORDER BY version";
+const RECORD: &str = "INSERT INTO hubbub_migrations (version, name, applied_at) VALUES ($1, $2, $3)";
+const FIRST_EPOCH: &str = "INSERT INTO identity (id, epoch) SELECT 1, $1 WHERE NOT EXISTS (SELECT 1 FROM identity)";
+const EPOCH: &str = "SELECT epoch FROM identity WHERE id = 1";
+
+/// What the database has and lacks. Changes nothing.
+pub(crate) async fn schema(conn: &mut Connection) -> Result<Schema, sqlx::Error> {
+    let (tables,): (i64,) = sqlx::query_as(HAS_MIGRATIONS).fetch_one(&mut *conn).await?;
+    if tables == 0 {
+        return Ok(Schema::of(&[]));
+    }
+    let applied: Vec<(i64,)> = sqlx::query_as(APPLIED).fetch_all(conn).await?;
+    Ok(Schema::of(&applied.into_iter().map(|(version,)| version).collect::<Vec<_>>()))
+}
+
+/// Applies what is lacking in one transaction and says what there was to apply. Whoever comes second finds nothing
+/// to do.
+pub(crate) async fn migrate(conn: &mut Connection) -> Result<Schema, sqlx::Error> {
+    let mut tx = conn.begin_with(BEGIN_WRITE).await?;
+    sqlx::raw_sql(LOCK_SCHEMA).execute(&mut *tx).await?;
+    sqlx::raw_sql(CREATE_TABLE).execute(&mut *tx).await?;
+    let schema = schema(&mut tx).await?;
+    if schema.newer.is_some() {
+        tx.rollback().await?;
+        return Ok(schema);
+    }
+    for migration in MIGRATIONS.iter().filter(|migration| schema.pending.contains(&migration.name)) {
+        sqlx::raw_sql(AssertSqlSafe(migration_text(migration.text))).execute(&mut *tx).await?;
+        sqlx::query(RECORD)
+            .bind(migration.version)
+            .bind(migration.name)
+            .bind(Timestamp::now().millis())
+            .execute(&mut *tx)
+            .await?;
+    }
+    sqlx::query(FIRST_EPOCH).bind(Epoch::new().as_str()).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(schema)
+}
+
+/// The history that cursors belong to.
+pub(crate) async fn epoch(conn: &mut Connection) -> Result<Epoch, sqlx::Error> {
+    let (epoch,): (String,) = sqlx::query_as(EPOCH).fetch_one(conn).await?;
+    Ok(Epoch::from_text(epoch))
+}

@@ -1,0 +1,105 @@
+//! Opening, migrating, and what a wrong database answers.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use hubbub_store::{Store, StoreConfig, StoreErrorKind};
+
+use crate::fixture::{Database, message, on_both_engines, person, room_of};
+
+on_both_engines! {
+    ten_open_an_empty_database_at_once,
+    a_newer_schema_is_refused,
+    without_leave_to_migrate_an_old_schema_is_refused,
+}
+
+async fn open(config: &StoreConfig) -> Result<Store, hubbub_store::StoreError> {
+    Store::open(config, &prometheus::Registry::new(), Arc::new(|_| {})).await
+}
+
+/// Runs one statement beside the store.
+async fn execute(database: &Database, statement: &'static str) {
+    use sqlx::Connection as _;
+    if database.folder.is_some() {
+        let mut connection = sqlx::SqliteConnection::connect(&database.url).await.unwrap();
+        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+    } else {
+        let mut connection = sqlx::PgConnection::connect(&database.url).await.unwrap();
+        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+    }
+}
+
+async fn ten_open_an_empty_database_at_once(database: Database) {
+    let config = database.config();
+    let stores: Vec<_> = join_all((0..10).map(|_| {
+        let config = config.clone();
+        tokio::spawn(async move { open(&config).await })
+    }))
+    .await
+    .into_iter()
+    .map(|opened| opened.unwrap().unwrap())
+    .collect();
+    assert_eq!(stores.iter().map(Store::epoch).collect::<HashSet<_>>().len(), 1);
+    let ada = person("ada");
+    let room = room_of(&stores[0], std::slice::from_ref(&ada)).await;
+    for (at, store) in stores.iter().enumerate() {
+        store.append(message(room, &ada, &at.to_string(), "x")).await.unwrap();
+        store.ping().await.unwrap();
+        assert!(store.is_up());
+    }
+    let again = database.open().await;
+    assert_eq!(again.epoch(), stores[0].epoch(), "the epoch outlives the process");
+    assert_eq!(again.events(room, 0, 100).await.unwrap().1, 11);
+}
+
+async fn a_newer_schema_is_refused(database: Database) {
+    database.open().await.close().await;
+    execute(&database, "INSERT INTO hubbub_migrations VALUES (9000, 'from the future', 0)").await;
+    let config = database.config();
+    for error in [
+        open(&config).await.err().unwrap(),
+        Store::migrate(&config).await.unwrap_err(),
+        Store::pending_migrations(&config).await.unwrap_err(),
+    ] {
+        assert_eq!((error.kind(), error.retryable()), (StoreErrorKind::NewerSchema, false));
+        assert!(error.to_string().contains("9000"), "{error}");
+    }
+}
+
+async fn without_leave_to_migrate_an_old_schema_is_refused(database: Database) {
+    let config = StoreConfig { migrate: false, ..database.config() };
+    let error = open(&config).await.err().unwrap();
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
+    assert!(error.to_string().contains("hubbub migrate"), "{error}");
+    let pending = Store::pending_migrations(&config).await.unwrap();
+    assert_eq!(Store::migrate(&config).await.unwrap(), pending.len());
+    assert!(!pending.is_empty() && Store::pending_migrations(&config).await.unwrap().is_empty());
+    assert_eq!(Store::migrate(&config).await.unwrap(), 0);
+    open(&config).await.unwrap().ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn wrong_addresses_are_told_from_absent_databases() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "this is no database, whatever its name says".repeat(100)).unwrap();
+    let existing = Database::postgres();
+    let cases = [
+        ("mysql://localhost/x".to_owned(), StoreErrorKind::Misconfigured),
+        ("data/hubbub.db".to_owned(), StoreErrorKind::Misconfigured),
+        ("sqlite::memory:".to_owned(), StoreErrorKind::Misconfigured),
+        (format!("sqlite://{}/below/a.db", file.display()), StoreErrorKind::Misconfigured),
+        (format!("sqlite://{}", folder.path().display()), StoreErrorKind::Misconfigured),
+        (format!("sqlite://{}", file.display()), StoreErrorKind::Misconfigured),
+        (existing.url.replace("/test_", "/absent_"), StoreErrorKind::Misconfigured),
+        (format!("postgres://u@localhost/x?host={}", folder.path().display()), StoreErrorKind::Unavailable),
+        ("postgres://u@127.0.0.1:1/x".to_owned(), StoreErrorKind::Unavailable),
+    ];
+    for (url, kind) in cases {
+        let config = StoreConfig { url: url.clone(), pool_max: 2, migrate: true };
+        let error = open(&config).await.err().unwrap();
+        assert_eq!(error.kind(), kind, "{url}: {error:?}");
+        assert_eq!(error.retryable(), kind == StoreErrorKind::Unavailable);
+    }
+}

@@ -1,0 +1,167 @@
+//! A PostgreSQL server of one's own, from Debian's packages, that never outlives the program that started it.
+//!
+//! Must never touch a server that somebody else started.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long the server may take to answer.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause between two looks at something that takes its time.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
+/// The account that runs the server when we are root, which PostgreSQL refuses to be.
+const ACCOUNT: &str = "postgres";
+
+/// Ends the server and removes its folder when its input ends, which it does however the owner of the other end dies.
+const JANITOR: &str = r#"
+    read -r _
+    pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
+    if [ -n "$pid" ] && tr '\0' ' ' < "/proc/$pid/cmdline" 2>/dev/null | grep -qF "$1/data"; then
+        kill -QUIT "$pid"
+        for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+            [ -d "/proc/$pid" ] || break
+            sleep 0.05
+        done
+    fi
+    rm -rf "$1"
+"#;
+
+/// A server and its folder.
+pub struct Server {
+    programs: PathBuf,
+    folder: PathBuf,
+    settings: Vec<String>,
+    process: Option<Child>,
+    janitor: Child,
+}
+
+impl Server {
+    /// Makes a database folder and starts a server on it, with these settings (`name=value`).
+    pub fn start(settings: &[&str]) -> Self {
+        let programs = programs().expect("PostgreSQL is installed: apt-get install postgresql");
+        let folder = tempfile::Builder::new().prefix("hubbub-postgres-").tempdir().expect("a folder").keep();
+        let janitor = Command::new("sh")
+            .args(["-c", JANITOR, "janitor"])
+            .arg(&folder)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("open to the server's account");
+        let data = folder.join("data");
+        fs::create_dir(&data).expect("a folder for the data");
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).expect("a private folder");
+        if is_root() {
+            let done = Command::new("chown").arg("-R").arg(ACCOUNT).arg(&folder).status().expect("chown");
+            assert!(done.success(), "the server's account owns the folder");
+        }
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let mut server = Self { programs, folder, settings, process: None, janitor };
+        let made = server
+            .command("initdb")
+            .args(["--username=hubbub", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"])
+            .arg("--pgdata")
+            .arg(&data)
+            .stdout(Stdio::null())
+            .status()
+            .expect("initdb runs");
+        assert!(made.success(), "initdb made a database");
+        server.run();
+        server
+    }
+
+    /// Starts the server again after [`Server::kill`] and waits until it answers.
+    pub fn run(&mut self) {
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            let log = fs::File::options().create(true).append(true).open(self.folder.join("log")).expect("a log");
+            let mut command = self.command("postgres");
+            command.arg("-D").arg(self.folder.join("data")).arg("-k").arg(&self.folder);
+            command.args(["-c", "listen_addresses=", "-c", "max_connections=300"]);
+            for setting in &self.settings {
+                command.args(["-c", setting]);
+            }
+            let mut process = command.stdout(Stdio::null()).stderr(log).spawn().expect("postgres runs");
+            // After a kill its children may hold the shared memory for a moment; then the start fails and is repeated.
+            while process.try_wait().expect("a child").is_none() {
+                if self.answers() {
+                    self.process = Some(process);
+                    return;
+                }
+                assert!(Instant::now() < deadline, "the server answers in time");
+                std::thread::sleep(LOOK_PAUSE);
+            }
+            assert!(Instant::now() < deadline, "the server starts: {}", self.log());
+            std::thread::sleep(LOOK_PAUSE);
+        }
+    }
+
+    /// Kills the server without a warning, with all its children.
+    pub fn kill(&mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        process.kill().expect("our own child");
+        process.wait().expect("our own child");
+    }
+
+    /// The URL of a database on this server.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://hubbub@localhost/{database}?host={}", self.folder.display())
+    }
+
+    /// Makes an empty database.
+    pub fn create_database(&self, name: &str) {
+        let made = self.command("createdb").args(["-U", "hubbub", "-h"]).arg(&self.folder).arg(name).status();
+        assert!(made.expect("createdb runs").success(), "createdb made a database");
+    }
+
+    fn answers(&self) -> bool {
+        let asked = self.command("pg_isready").arg("-q").arg("-h").arg(&self.folder).status();
+        asked.is_ok_and(|status| status.success())
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let program = self.programs.join(program);
+        let mut command = if is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", ACCOUNT, "--regid", ACCOUNT, "--clear-groups"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        // A server of its own group does not hear the Ctrl-C that is meant for the tests; the janitor ends it.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        command.current_dir(&self.folder).stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(process) = self.process.as_mut() {
+            // The janitor does it as well, but a child that nobody waits for would keep its number.
+            let stopped = process.kill().and_then(|()| process.wait());
+            drop(stopped);
+        }
+        drop(self.janitor.stdin.take());
+        drop(self.janitor.wait());
+    }
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}
+
+/// The newest PostgreSQL of Debian's packages.
+fn programs() -> io::Result<PathBuf> {
+    let version = |path: &Path| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
+    let installed = fs::read_dir("/usr/lib/postgresql")?.filter_map(|entry| Some(entry.ok()?.path()));
+    let newest = installed.filter(|path| path.join("bin/postgres").exists()).max_by_key(|path| version(path));
+    newest.map(|path| path.join("bin")).ok_or_else(|| io::ErrorKind::NotFound.into())
+}
