@@ -59,8 +59,15 @@ impl Project {
         let target = program.ancestors().nth(2).map_or_else(|| root.join("target"), Path::to_path_buf);
         let shell = Shell::new()?;
         shell.change_dir(&root);
-        shell.set_var("PATH", search_path(&target)?);
-        Ok(Self { root, target, shell })
+        let project = Self { root, target, shell };
+        project.refresh_search_path()?;
+        Ok(project)
+    }
+
+    /// Looks again where programs are: an installed package may have brought a folder of its own.
+    pub(crate) fn refresh_search_path(&self) -> Result<()> {
+        self.shell.set_var("PATH", search_path(&self.target)?);
+        Ok(())
     }
 
     /// The cargo that started us, so that the toolchain stays the same.

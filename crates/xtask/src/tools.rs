@@ -80,6 +80,7 @@ pub(crate) fn ensure(project: &Project, programs: &[Program]) -> Result<()> {
     }
     println!("Installing {} for {names}.", packages.join(" "));
     install_packages(project, &packages)?;
+    project.refresh_search_path()?;
     match missing.iter().find(|program| find(project, program.name).is_none()) {
         Some(program) => bail!("{} is still missing after installing {}", program.name, program.packages),
         None => Ok(()),
