@@ -10,8 +10,8 @@ use hubbub_protocol::command::{
     Cursor as WireCursor, EventList, MessageList, MessageSend, PageLimit, RoomCreate, RoomJoin, RoomLeave, RoomList,
     RoomShow,
 };
-use hubbub_protocol::reply::{EventPage, MessagePage, RoomPage, Sent};
 use hubbub_protocol::event::SessionReady;
+use hubbub_protocol::reply::{EventPage, MessagePage, RoomPage, Sent};
 use hubbub_protocol::{ClientMsgId, Command, Room, RoomKind, RoomSelector, UserSelector};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -124,7 +124,7 @@ impl Client {
         self.within(async {
             let place = self.place().await?;
             let (reply, answer) = oneshot::channel();
-            self.ask(Ask::Follow { room, from, reply, _place: place }).await?;
+            self.ask(Ask::Follow { room, from, reply, place }).await?;
             answer.await.unwrap_or_else(|_| Err(self.closed()))
         })
         .await
@@ -268,7 +268,7 @@ impl Client {
         }
         let place = self.place().await?;
         let (reply, answer) = oneshot::channel();
-        self.ask(Ask::Command { command, reply, _place: place }).await?;
+        self.ask(Ask::Command { command, reply, place }).await?;
         answer.await.unwrap_or_else(|_| Err(self.closed()))
     }
 

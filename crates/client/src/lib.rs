@@ -31,12 +31,22 @@
 //!   following that room, and resumes it from its cursor when half of the buffer is read. Other rooms go on.
 //! - **Nothing waits for ever** but a send, which waits for the cluster as long as its caller does.
 
+mod address;
+mod backoff;
 mod client;
 mod config;
+mod connector;
 mod driver;
 mod error;
+mod feed;
+mod handshake;
+mod login;
+mod pace;
+mod policy;
 mod room;
+mod socket;
 mod state;
+mod tls;
 
 pub use client::{Client, Page};
 pub use config::{Backoff, ClientConfig, Credentials, Tls, TokenFuture, TokenSource, UrlOrder};

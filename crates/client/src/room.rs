@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hubbub_protocol::{Epoch, RoomEvent, RoomId, Seq};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::error::ClientError;
 
@@ -58,11 +58,18 @@ pub struct RoomStream {
     room: RoomId,
     cursor: Cursor,
     deliveries: mpsc::Receiver<Delivery>,
+    /// The driver holds the other end, and unsubscribes when this one is dropped.
+    _alive: oneshot::Sender<()>,
 }
 
 impl RoomStream {
-    pub(crate) const fn new(room: RoomId, cursor: Cursor, deliveries: mpsc::Receiver<Delivery>) -> Self {
-        Self { room, cursor, deliveries }
+    pub(crate) const fn new(
+        room: RoomId,
+        cursor: Cursor,
+        deliveries: mpsc::Receiver<Delivery>,
+        alive: oneshot::Sender<()>,
+    ) -> Self {
+        Self { room, cursor, deliveries, _alive: alive }
     }
 
     /// The room's id, whatever it was named by.
