@@ -184,7 +184,7 @@ impl std::error::Error for Refusal {}
 /// The error object of a reply and of an HTTP answer.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct WireError {
-    /// Stable number; see [`ErrorCode`].
+    /// Stable number.
     pub code: u32,
     /// Stable name.
     pub name: String,

@@ -88,6 +88,8 @@ impl<'a> Reader<'a, '_> {
         Ok(())
     }
 
+    // Inlined by force: handed through memory, a value is read back wider than it was written, and waits for that.
+    #[inline(always)]
     fn head(&mut self) -> Result<Head<'a>, &'static str> {
         let [marker] = self.array()?;
         let value = match marker {
@@ -138,6 +140,7 @@ impl<'a> Reader<'a, '_> {
         })
     }
 
+    #[inline(always)]
     fn text(&mut self, length: u32) -> Result<Value<'a>, &'static str> {
         let bytes = self.take(u64::from(length))?;
         let Ok(text) = std::str::from_utf8(bytes) else {
@@ -152,6 +155,7 @@ impl<'a> Reader<'a, '_> {
         self.take(length).map(|_| Value::Bytes)
     }
 
+    #[inline(always)]
     fn take(&mut self, length: u64) -> Result<&'a [u8], &'static str> {
         let length = usize::try_from(length).map_err(|_| TRUNCATED)?;
         let (taken, rest) = self.rest.split_at_checked(length).ok_or(TRUNCATED)?;
@@ -159,6 +163,7 @@ impl<'a> Reader<'a, '_> {
         Ok(taken)
     }
 
+    #[inline(always)]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], &'static str> {
         let (taken, rest) = self.rest.split_first_chunk().ok_or(TRUNCATED)?;
         self.rest = rest;

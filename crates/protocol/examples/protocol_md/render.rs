@@ -152,8 +152,13 @@ fn fields(out: &mut String, of: &str, object: &Value) {
     }
 }
 
+/// A description in one line, without the place that the rule comes from: that is for readers of the code.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match text.split_once(" (CONTRACT") {
+        Some((before, after)) => format!("{before}{}", after.split_once(')').map_or("", |(_, rest)| rest)),
+        None => text,
+    }
 }
 
 fn resolve<'s>(schema: &'s Value, part: &'s Value) -> &'s Value {
@@ -161,40 +166,38 @@ fn resolve<'s>(schema: &'s Value, part: &'s Value) -> &'s Value {
     target.and_then(|pointer| schema.pointer(pointer)).unwrap_or(part)
 }
 
+/// Types that are better shown than named.
+const SHOWN: [(&str, &str); 5] = [
+    ("ResumedRoom", "[Subscribed](#subscribed) or `{\"err\": …}` with a [WireError](#wireerror)"),
+    ("RoomEvent", "[event](#events)"),
+    ("RoomKind", "`public`, `private`, `direct` or `announcement`"),
+    ("RoomRole", "`member`, `moderator` or `owner`"),
+    ("Cursors", "object of room → cursor"),
+];
+
 /// A type as people read it.
 fn type_name(schema: &Value) -> String {
     if let Some(name) = schema["$ref"].as_str().and_then(|target| target.rsplit('/').next()) {
-        return if OBJECTS.contains(&name) {
-            format!("[{name}](#{})", name.to_lowercase())
-        } else if matches!(name, "ResumedRoom") {
-            "[Subscribed](#subscribed) or `{err: `[WireError](#wireerror)`}`".to_owned()
-        } else if name == "RoomEvent" {
-            "[event](#events)".to_owned()
-        } else if name == "RoomKind" {
-            "`public`, `private`, `direct`, `announcement`".to_owned()
-        } else if name == "RoomRole" {
-            "`member`, `moderator`, `owner`".to_owned()
-        } else if name == "Cursors" {
-            "object of room → cursor".to_owned()
-        } else {
-            format!("`{name}`")
+        return match SHOWN.iter().find(|(shown, _)| *shown == name) {
+            Some((_, text)) => (*text).to_owned(),
+            None if OBJECTS.contains(&name) => format!("[{name}](#{})", name.to_lowercase()),
+            None => format!("`{name}`"),
         };
     }
     if let Some(choices) = schema["anyOf"].as_array() {
         return choices.iter().map(type_name).collect::<Vec<_>>().join(" or ");
     }
-    if let Some(values) = schema["additionalProperties"].as_object() {
-        return format!("object of {}", type_name(&Value::Object(values.clone())));
+    if schema["additionalProperties"].is_object() {
+        return format!("object of {}", type_name(&schema["additionalProperties"]));
     }
+    let one = |name: &Value| match name.as_str() {
+        Some("array") => format!("list of {}", type_name(&schema["items"])),
+        Some("string") => "text".to_owned(),
+        name => name.unwrap_or("any").to_owned(),
+    };
     match &schema["type"] {
-        Value::Array(types) => types
-            .iter()
-            .map(|name| name.as_str().unwrap_or_default().replace("string", "text"))
-            .collect::<Vec<_>>()
-            .join(" or "),
-        Value::String(name) if name == "array" => format!("list of {}", type_name(&schema["items"])),
-        Value::String(name) => name.replace("string", "text"),
-        _ => "any".to_owned(),
+        Value::Array(types) => types.iter().map(one).collect::<Vec<_>>().join(" or "),
+        name => one(name),
     }
 }
 

@@ -4,7 +4,7 @@
 //! name), and where there are several of them what is special about this one. Must never be random: ids and times
 //! are constants.
 
-#![allow(dead_code, reason = "each test binary uses its own part of the samples")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of the samples")]
 
 pub mod commands;
 pub mod events;

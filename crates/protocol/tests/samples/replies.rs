@@ -106,7 +106,7 @@ pub fn errors() -> Vec<Sample> {
     ];
     all.extend(ErrorCode::ALL.iter().map(|&code| {
         let refusal = match code {
-            ErrorCode::InvalidField => Refusal::field("limit", "a page has at least one row"),
+            ErrorCode::InvalidField => Refusal::field("limit", "an integer of at least 1 is expected"),
             ErrorCode::RateLimited => Refusal::new(code).retry_after(1_800),
             ErrorCode::Unavailable => Refusal::new(code).retry_after(1_000),
             _ => Refusal::new(code),
