@@ -21,7 +21,7 @@ const fn node(name: &'static str, what: &'static str, command: &'static [&'stati
     Bench { name, what, command, servers: &[], binary: true }
 }
 
-const BENCHES: [Bench; 6] = [
+const BENCHES: [Bench; 7] = [
     Bench {
         name: "append",
         what: "messages stored per second: batched against one by one, PostgreSQL and SQLite",
@@ -33,6 +33,13 @@ const BENCHES: [Bench; 6] = [
         name: "codec",
         what: "the WebSocket codec against fastwebsockets and tungstenite",
         command: &["bench", "--package=hubbub-websocket", "--"],
+        servers: &[],
+        binary: false,
+    },
+    Bench {
+        name: "decode",
+        what: "commands decoded from JSON and MessagePack",
+        command: &["bench", "--package=hubbub-protocol", "--"],
         servers: &[],
         binary: false,
     },

@@ -60,7 +60,7 @@ fn clippy(project: &Project) -> Result<()> {
 }
 
 fn doc(project: &Project) -> Result<()> {
-    let command = project.cargo().args(["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    let command = project.cargo().args(["doc", "--workspace", "--no-deps"]);
     Ok(command.env("RUSTDOCFLAGS", "-D warnings").run()?)
 }
 
