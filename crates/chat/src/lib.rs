@@ -2,6 +2,82 @@
 //!
 //! Owns authorisation and validation. Must never know sockets or HTTP.
 
+mod caller;
+mod events;
+mod facts;
+pub mod identity;
 pub mod limits;
+mod members;
+mod messages;
+pub mod passwords;
+mod refuse;
+mod rooms;
+pub mod tokens;
+mod users;
 
+use std::sync::Arc;
+
+use hubbub_bus::Bus;
+use hubbub_store::Store;
+
+pub use caller::Caller;
+pub use hubbub_bus::{Full, Notice, Place, RateVerdict, Scope};
+pub use identity::{Identity, LoggedIn};
 pub use limits::Limits;
+pub use refuse::from_store;
+pub use tokens::{TokenConfig, TokenKey, Tokens};
+
+/// What the rules are told at start.
+#[derive(Clone)]
+pub struct ChatConfig {
+    /// Every limit.
+    pub limits: Limits,
+    /// How tokens are made and checked.
+    pub tokens: TokenConfig,
+}
+
+/// The rules over one store and one bus. Cheap to share.
+pub struct Chat {
+    store: Store,
+    bus: Bus,
+    limits: Limits,
+    tokens: Tokens,
+    users: users::Users,
+    facts: facts::Facts,
+}
+
+impl Chat {
+    /// The rules over `store` and `bus`.
+    ///
+    /// # Errors
+    /// When the token key cannot be used.
+    pub fn new(store: Store, bus: Bus, config: ChatConfig) -> Result<Arc<Self>, tokens::TokenConfigError> {
+        let tokens = Tokens::new(&config.tokens)?;
+        let (users, facts) = (users::Users::default(), facts::Facts::default());
+        Ok(Arc::new(Self { store, bus, limits: config.limits, tokens, users, facts }))
+    }
+
+    /// The limits.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What nodes share: subscriptions, places, leases.
+    #[must_use]
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// Whether the database answers.
+    #[must_use]
+    pub fn store_is_up(&self) -> bool {
+        self.store.is_up()
+    }
+
+    /// Names the present history of the database.
+    #[must_use]
+    pub fn epoch(&self) -> hubbub_protocol::Epoch {
+        self.store.epoch()
+    }
+}

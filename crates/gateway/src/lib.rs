@@ -2,6 +2,25 @@
 //!
 //! Owns connections, the hub and the HTTP API. Must never name `redis` or `sqlx`, nor decide who may do what.
 
+mod budget;
 pub mod config;
+pub mod connection;
+mod dispatch;
+mod following;
+mod gateway;
+mod http;
+pub mod hub;
+pub mod link;
+pub mod metrics;
+mod node;
+pub mod ops;
+pub mod outbox;
+mod session;
+mod signing;
+pub mod tls;
+pub mod transport;
+mod wheel;
 
 pub use config::{DrainConfig, GatewayConfig, TlsMode};
+pub use gateway::{Gateway, Listening, StartError};
+pub use ops::{Health, Ops, Stage};

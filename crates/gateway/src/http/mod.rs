@@ -1,0 +1,12 @@
+//! HTTP on the public listener: the WebSocket handshake, the API, the page at `/`.
+//!
+//! Must never decide who may do what.
+
+mod api;
+mod identify;
+mod login;
+mod openapi;
+mod page;
+pub(crate) mod respond;
+pub(crate) mod socket;
+mod upgrade;

@@ -1,0 +1,169 @@
+//! One accepted socket from its first byte: TLS, then HTTP, then perhaps a WebSocket.
+//!
+//! Owns the time and size limits of the handshake. Must never serve a request itself.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::upgrade::{self, Accepted};
+use crate::connection::Connection;
+use crate::link::Link;
+use crate::node::Node;
+use crate::outbox::Outbox;
+use crate::session::Visitor;
+use crate::transport::Transport;
+
+/// Most header lines of a request.
+const HEADERS_MAX: usize = 64;
+
+/// What hyper needs at least as its buffer, in bytes.
+const BUFFER_BYTES_MIN: usize = 8 << 10;
+
+/// An idle keep-alive connection is closed later than the handshake's own time limit would answer.
+const KEEP_ALIVE_EXTRA: Duration = Duration::from_secs(1);
+
+const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// A socket that HTTP was spoken on and that can be had back.
+trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    fn into_transport(self) -> Transport;
+}
+
+impl Socket for TcpStream {
+    fn into_transport(self) -> Transport {
+        Transport::plain(self)
+    }
+}
+
+impl Socket for TlsStream<TcpStream> {
+    fn into_transport(self) -> Transport {
+        let (tcp, tls) = self.into_inner();
+        Transport::tls(tcp, tls)
+    }
+}
+
+/// Serves one socket until HTTP is over; a WebSocket goes on in a task of its own.
+pub(crate) async fn serve(node: Arc<Node>, tcp: TcpStream, address: IpAddr, tls: Option<Arc<ServerConfig>>) {
+    let deadline = Instant::now() + node.chat.limits().handshake_timeout;
+    match tls {
+        None => serve_http(node, tcp, address, deadline).await,
+        Some(config) => {
+            // A peer that fails or never ends its TLS handshake is simply closed: nothing could be read by it.
+            if let Ok(Ok(stream)) = tokio::time::timeout_at(deadline, TlsAcceptor::from(config).accept(tcp)).await {
+                serve_http(node, stream, address, deadline).await;
+            }
+        }
+    }
+}
+
+/// The front of the HTTP service: tells upgrades from requests.
+struct Front {
+    node: Arc<Node>,
+    address: IpAddr,
+    seen: Arc<AtomicBool>,
+    accepted: Arc<Mutex<Option<Accepted>>>,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Front {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.seen.store(true, Ordering::Release);
+        let (node, address, slot) = (Arc::clone(&self.node), self.address, Arc::clone(&self.accepted));
+        Box::pin(async move {
+            if request.uri().path() != upgrade::PATH {
+                return Ok(super::api::serve(node, request).await);
+            }
+            let (response, accepted) = upgrade::answer(&node, &request, address).await;
+            *slot.lock() = accepted;
+            Ok(response)
+        })
+    }
+}
+
+async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, address: IpAddr, deadline: Instant) {
+    let limits = node.chat.limits();
+    let head_bytes_max = usize::try_from(limits.handshake_bytes_max).unwrap_or(usize::MAX);
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.handshake_timeout + KEEP_ALIVE_EXTRA)
+        .max_headers(HEADERS_MAX)
+        .half_close(false);
+    if head_bytes_max != 0 {
+        builder.max_header_size(head_bytes_max).max_buf_size(head_bytes_max.max(BUFFER_BYTES_MIN));
+    }
+    let seen = Arc::new(AtomicBool::new(false));
+    let front = Front { node: Arc::clone(&node), address, seen: Arc::clone(&seen), accepted: Arc::default() };
+    let mut connection = Box::new(builder.serve_connection(TokioIo::new(socket), front));
+    let in_time = tokio::select! {
+        outcome = poll_fn(|context| connection.poll_without_shutdown(context)) => Some(outcome),
+        () = late(&seen, deadline) => None,
+    };
+    let parts = connection.into_parts();
+    let mut socket = parts.io.into_inner();
+    match in_time {
+        Some(Ok(())) => {
+            let accepted = parts.service.accepted.lock().take();
+            if let Some(accepted) = accepted {
+                begin(&node, socket.into_transport(), accepted, parts.read_buf);
+                return;
+            }
+            // The peer may be gone already; there is nothing left to say.
+            socket.shutdown().await.ok();
+        }
+        // Hyper has answered what can be answered.
+        Some(Err(_)) => {
+            socket.shutdown().await.ok();
+        }
+        None => {
+            if !parts.read_buf.is_empty() {
+                socket.write_all(TIMED_OUT).await.ok();
+            }
+            socket.shutdown().await.ok();
+        }
+    }
+}
+
+/// Resolves when no request head has come by the deadline.
+async fn late(seen: &AtomicBool, deadline: Instant) {
+    tokio::time::sleep_until(deadline).await;
+    if seen.load(Ordering::Acquire) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The upgrade is answered: from here on the socket is a WebSocket with a lean task of its own.
+fn begin(node: &Arc<Node>, transport: Transport, accepted: Accepted, first: Bytes) {
+    let limits = node.chat.limits();
+    let outbox = Outbox::new(transport, usize::try_from(limits.outbox_bytes_max).unwrap_or(usize::MAX));
+    let (codec, deflate) = (accepted.codec, accepted.compress);
+    let link = Arc::new(Link::new(node.next_connection(), codec, deflate, accepted.address, outbox));
+    node.connections.insert(link.id, Arc::clone(&link));
+    node.metrics.connections.inc();
+    node.metrics.connects.inc();
+    let visitor = Visitor::begin(Arc::clone(node), &link, accepted.proof, accepted.place);
+    let connection = Connection::new(link, accepted.parser, limits.connection_frames_per_10s, visitor);
+    tokio::spawn(connection.run(first.to_vec()));
+}

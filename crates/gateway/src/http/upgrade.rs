@@ -1,0 +1,183 @@
+//! The WebSocket handshake: who may upgrade, to what, and as whom.
+//!
+//! Owns the checks of RFC 6455 §4.2 and of CONTRACT §4 (proof of identity, Origin). Must never accept two different
+//! identities, or a cookie from a page that may not connect.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use hubbub_chat::Place;
+use hubbub_protocol::{Codec, ErrorCode, Refusal};
+use hubbub_websocket::{ParserConfig, handshake};
+use hyper::body::Incoming;
+
+use super::identify::{self, Presented};
+use super::respond;
+use crate::node::Node;
+use crate::session::Proof;
+
+/// Where WebSockets are.
+pub(super) const PATH: &str = "/v1/ws";
+
+/// What an accepted upgrade leads to.
+pub(super) struct Accepted {
+    /// How frames are written.
+    pub codec: Codec,
+    /// Whether frames to the client may be compressed.
+    pub compress: bool,
+    /// How frames are read.
+    pub parser: ParserConfig,
+    /// Where the client comes from.
+    pub address: IpAddr,
+    /// Who the client is.
+    pub proof: Proof,
+    /// Counts for the address.
+    pub place: Place,
+}
+
+/// Answers an upgrade request.
+pub(super) async fn answer(
+    node: &Arc<Node>,
+    request: &Request<Incoming>,
+    address: IpAddr,
+) -> (Response<Body>, Option<Accepted>) {
+    match accept(node, request, address).await {
+        Ok((response, accepted)) => (response, Some(accepted)),
+        Err(Denied::Refused(refusal)) => {
+            if refusal.code.code() / 10_000 == 2 {
+                node.metrics.auth_failed(refusal.code.name());
+            }
+            (respond::refused(&refusal), None)
+        }
+        Err(Denied::NoUpgrade) => (no_upgrade(), None),
+    }
+}
+
+enum Denied {
+    Refused(Refusal),
+    /// Not a WebSocket handshake of version 13 (RFC 6455 §4.4).
+    NoUpgrade,
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+async fn accept(
+    node: &Arc<Node>,
+    request: &Request<Incoming>,
+    address: IpAddr,
+) -> Result<(Response<Body>, Accepted), Denied> {
+    let headers = request.headers();
+    if request.method() != Method::GET || !has_token(headers, &CONNECTION, "upgrade") {
+        return Err(Denied::NoUpgrade);
+    }
+    let version = text(headers, &SEC_WEBSOCKET_VERSION).unwrap_or_default();
+    if !has_token(headers, &UPGRADE, "websocket") || !handshake::version_is_supported(version) {
+        return Err(Denied::NoUpgrade);
+    }
+    let key = text(headers, &SEC_WEBSOCKET_KEY).filter(|key| handshake::key_is_valid(key));
+    let key =
+        key.ok_or_else(|| Refusal::new(ErrorCode::Malformed).because("Sec-WebSocket-Key has 16 bytes in base64."))?;
+    let (codec, named) = choose_codec(headers)?;
+    identify::check_origin(node, headers, request.uri())?;
+    if node.refuses() {
+        return Err(Refusal::new(ErrorCode::Overloaded).retry_after(RETRY_AFTER_MS).into());
+    }
+    let place = node.chat.enter_address(address).await?;
+    let proof = prove(node, headers).await?;
+    let extensions = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|value| value.to_str().ok());
+    let agreement = if node.config.deflate { handshake::negotiate_deflate(extensions) } else { None };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let answer = response.headers_mut();
+    answer.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    answer.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    set(answer, SEC_WEBSOCKET_ACCEPT, &handshake::accept_key(key));
+    if named {
+        answer.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(codec.subprotocol()));
+    }
+    if let Some(agreement) = &agreement {
+        set(answer, SEC_WEBSOCKET_EXTENSIONS, &agreement.response_header);
+    }
+    let limits = node.chat.limits();
+    let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+    let parser = ParserConfig {
+        frame_bytes_max: bytes(limits.frame_bytes_max),
+        message_bytes_max: bytes(limits.message_bytes_max),
+        deflate: agreement.is_some(),
+    };
+    // Shared frames are compressed for the full window; who asked for a smaller one gets them as they are.
+    let compress = agreement.is_some_and(|agreement| agreement.admits(usize::MAX));
+    Ok((response, Accepted { codec, compress, parser, address, proof, place }))
+}
+
+/// How long who is refused by a full or ending node waits, in milliseconds.
+const RETRY_AFTER_MS: u64 = 2_000;
+
+/// The first known sub-protocol in the client's order, and whether it was named at all.
+fn choose_codec(headers: &HeaderMap) -> Result<(Codec, bool), Refusal> {
+    let mut offered =
+        identify::subprotocols(headers).filter(|name| !name.starts_with(identify::BEARER_PREFIX)).peekable();
+    if offered.peek().is_none() {
+        return Ok((Codec::Json, false));
+    }
+    match offered.find_map(Codec::from_subprotocol) {
+        Some(codec) => Ok((codec, true)),
+        None => Err(ErrorCode::UnsupportedProtocol.into()),
+    }
+}
+
+/// Checks every identity that was presented. A refusal is HTTP where the client can read it, and waits for the
+/// socket where it cannot: a browser shows no answer to a failed handshake.
+async fn prove(node: &Arc<Node>, headers: &HeaderMap) -> Result<Proof, Refusal> {
+    let Presented { tokens, readable } = identify::presented(node, headers)?;
+    if tokens.is_empty() {
+        return Ok(Proof::None);
+    }
+    let proved = async {
+        let identity = identify::authenticate_all(node, &tokens).await?;
+        let place = node.chat.enter_user(identity.user.id).await?;
+        Ok::<_, Refusal>(Proof::Identity(identity, place))
+    };
+    match proved.await {
+        Err(refusal) if !readable => {
+            node.metrics.auth_failed(refusal.code.name());
+            Ok(Proof::Refused(refusal))
+        }
+        outcome => outcome,
+    }
+}
+
+fn no_upgrade() -> Response<Body> {
+    let refusal =
+        Refusal::new(ErrorCode::Malformed).because("This is a WebSocket of version 13; see docs/protocol.md.");
+    let mut response = respond::refused(&refusal);
+    *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
+    response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+    response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    response
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

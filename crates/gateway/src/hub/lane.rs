@@ -1,0 +1,207 @@
+//! A part of one room's live subscribers, and the way of its events to their outboxes.
+//!
+//! Owns the joining of frames: an idle room's event goes out at once, a busy one's events go out together, at most
+//! one write for each socket and tick. A huge room has many lanes, so that all cores work on it. Must never wait
+//! for a socket.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use hubbub_protocol::{Seq, Timestamp, UserId};
+use parking_lot::Mutex;
+
+use super::frames::{Form, Frames, Joined};
+use crate::link::Link;
+use crate::metrics::Metrics;
+use crate::outbox::{Class, Pushed};
+
+/// Most subscribers of one lane: about 2 ms of writes, then another task may run.
+pub const LANE_SUBSCRIBERS_MAX: usize = 512;
+
+/// Most events that wait in a lane. Over it whoever brings one more delivers them, which never waits for a socket.
+const QUEUE_EVENTS_MAX: usize = 2_048;
+
+/// What the caller of [`Lane::queue`] has to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Queued {
+    /// Nothing: a task is on its way, or nobody listens.
+    Nothing,
+    /// Run [`Lane::run`] in a task of its own.
+    Run,
+    /// Call [`Lane::flush`] now.
+    Full,
+}
+
+/// Names one subscription of one connection to one room; a new one each time, so that leaving and coming back in
+/// one breath cannot be mixed up.
+pub type SubscriptionId = u64;
+
+/// A new subscription id.
+pub fn next_subscription_id() -> SubscriptionId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Somebody who gets a room's live events.
+#[derive(Clone)]
+pub struct Subscriber {
+    /// Which subscription.
+    pub id: SubscriptionId,
+    /// Whose, so that a member who left stops hearing.
+    pub user: UserId,
+    /// The connection.
+    pub link: Arc<Link>,
+    /// The replay has brought everything up to here.
+    pub live_after: Seq,
+}
+
+#[derive(Default)]
+struct State {
+    /// Copied when changed while a delivery runs over it.
+    subscribers: Arc<Vec<Subscriber>>,
+    queue: Vec<Arc<Frames>>,
+    /// A task is on its way to empty the queue.
+    scheduled: bool,
+    flushed: Option<Instant>,
+}
+
+/// A part of a room's subscribers.
+#[derive(Default)]
+pub struct Lane {
+    state: Mutex<State>,
+    /// Held while events are pushed, so that [`Lane::remove_now`] can wait until none is on its way.
+    delivering: Mutex<()>,
+}
+
+impl Lane {
+    /// Adds a subscriber; false when the lane is full.
+    pub fn add(&self, subscriber: Subscriber) -> bool {
+        let mut state = self.state.lock();
+        if state.subscribers.len() >= LANE_SUBSCRIBERS_MAX {
+            return false;
+        }
+        Arc::make_mut(&mut state.subscribers).push(subscriber);
+        true
+    }
+
+    /// Removes a subscription; false when it is not here. An event may still be on its way.
+    pub fn remove(&self, id: SubscriptionId) -> bool {
+        let mut state = self.state.lock();
+        let Some(at) = state.subscribers.iter().position(|subscriber| subscriber.id == id) else { return false };
+        Arc::make_mut(&mut state.subscribers).swap_remove(at);
+        true
+    }
+
+    /// Removes a subscription and waits until no event is on its way to it: about 2 ms at most.
+    pub fn remove_now(&self, id: SubscriptionId) -> bool {
+        let removed = self.remove(id);
+        if removed {
+            drop(self.delivering.lock());
+        }
+        removed
+    }
+
+    /// Removes the subscriptions of a user that began before `last`, and returns them.
+    pub fn remove_user(&self, user: UserId, last: Seq) -> Vec<Subscriber> {
+        let mut removed = Vec::new();
+        let mut state = self.state.lock();
+        if state.subscribers.iter().any(|subscriber| subscriber.user == user && subscriber.live_after < last) {
+            Arc::make_mut(&mut state.subscribers).retain(|subscriber| {
+                let goes = subscriber.user == user && subscriber.live_after < last;
+                if goes {
+                    removed.push(subscriber.clone());
+                }
+                !goes
+            });
+        }
+        removed
+    }
+
+    /// Whether a subscription is here.
+    #[must_use]
+    pub fn has(&self, id: SubscriptionId) -> bool {
+        self.state.lock().subscribers.iter().any(|subscriber| subscriber.id == id)
+    }
+
+    /// How many subscribers there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.state.lock().subscribers.len()
+    }
+
+    /// Takes events for delivery, and says what the caller has to do.
+    pub fn queue(&self, frames: &[Arc<Frames>]) -> Queued {
+        let mut state = self.state.lock();
+        if state.subscribers.is_empty() {
+            return Queued::Nothing;
+        }
+        state.queue.extend_from_slice(frames);
+        if state.queue.len() >= QUEUE_EVENTS_MAX {
+            return Queued::Full;
+        }
+        if std::mem::replace(&mut state.scheduled, true) { Queued::Nothing } else { Queued::Run }
+    }
+
+    /// Empties the queue: at once after a quiet time, joined at the end of the tick otherwise.
+    pub async fn run(&self, tick: Duration, metrics: &Metrics) {
+        loop {
+            if let Some(wait) = self.rest_of_tick(tick) {
+                tokio::time::sleep(wait).await;
+            }
+            if !self.flush(metrics) {
+                return;
+            }
+        }
+    }
+
+    fn rest_of_tick(&self, tick: Duration) -> Option<Duration> {
+        let flushed = self.state.lock().flushed?;
+        tick.checked_sub(flushed.elapsed()).filter(|rest| !rest.is_zero())
+    }
+
+    /// Delivers what waits. False when nothing was left, and then the task is over.
+    pub fn flush(&self, metrics: &Metrics) -> bool {
+        let _delivering = self.delivering.lock();
+        let (frames, subscribers) = {
+            let mut state = self.state.lock();
+            if state.queue.is_empty() {
+                state.scheduled = false;
+                return false;
+            }
+            state.flushed = Some(Instant::now());
+            (std::mem::take(&mut state.queue), Arc::clone(&state.subscribers))
+        };
+        let delivered = push_all(&frames, &subscribers, metrics);
+        metrics.deliveries.inc_by(delivered);
+        let now = Timestamp::now();
+        for frames in &frames {
+            metrics.delivery_seconds.observe(now.since(frames.event.at).as_secs_f64());
+        }
+        true
+    }
+}
+
+/// One write for each socket; how many events reached one.
+fn push_all(frames: &[Arc<Frames>], subscribers: &[Subscriber], metrics: &Metrics) -> u64 {
+    let mut joined = Joined::new(frames);
+    let mut delivered = 0;
+    for subscriber in subscribers {
+        let form = Form::of(&subscriber.link);
+        let (bytes, count) = if subscriber.live_after < joined.first() {
+            (joined.all(form), frames.len())
+        } else {
+            let count = frames.iter().filter(|frames| frames.seq() > subscriber.live_after).count();
+            match joined.after(subscriber.live_after, form) {
+                Some(bytes) => (bytes, count),
+                None => continue,
+            }
+        };
+        match subscriber.link.outbox.push(bytes, Class::Durable) {
+            Pushed::Taken => delivered += count as u64,
+            Pushed::Dropped => {}
+            Pushed::TooSlow => metrics.slow_closes.inc(),
+        }
+    }
+    delivered
+}

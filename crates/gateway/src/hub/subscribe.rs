@@ -1,0 +1,150 @@
+//! From a request to follow a room to a live subscription.
+//!
+//! Owns the order of invariant 6: the live feed is attached before the head is read, the reply is pushed before
+//! the replay begins. Must never decide who may follow: that was done before.
+
+use std::sync::Arc;
+
+use hubbub_protocol::reply::{Gap, Subscribed};
+use hubbub_protocol::{ErrorCode, Refusal, RoomId, Seq, UserId};
+
+use super::Hub;
+use super::lane::{SubscriptionId, next_subscription_id};
+use super::repair::Cause;
+use super::room::Room;
+use crate::link::Link;
+
+/// Where a subscription begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum From {
+    /// At the live end.
+    Now,
+    /// Behind this seq.
+    After(Seq),
+    /// So many events before the end.
+    Last(u64),
+    /// The client's cursor belongs to another epoch: at the live end, and it is told.
+    Foreign,
+}
+
+/// A subscription whose reply is about to be pushed. [`Hub::begin`] starts it.
+pub struct Beginning {
+    room: Arc<Room>,
+    link: Arc<Link>,
+    start: Option<(SubscriptionId, Seq)>,
+}
+
+impl Hub {
+    /// Prepares a subscription. `present` is the connection's subscription to the room, if it has one.
+    ///
+    /// Returns the reply, the subscription's id and what to begin once the reply is pushed.
+    ///
+    /// # Errors
+    /// 90002 when the head cannot be read.
+    pub async fn subscribe(
+        self: &Arc<Self>,
+        link: &Arc<Link>,
+        user: UserId,
+        id: RoomId,
+        from: From,
+        present: Option<SubscriptionId>,
+    ) -> Result<(Subscribed, SubscriptionId, Beginning), Refusal> {
+        let room = self.hold(id);
+        let settled = self.settle(&room, from).await;
+        let outcome = settled.map(|head| self.place(&room, link, user, from, present, head));
+        room.release();
+        outcome
+    }
+
+    /// Enters the subscription. A former one ends first, so that what it still delivered lies at or below the head
+    /// of the reply, where the replay may bring it again as asked.
+    fn place(
+        &self,
+        room: &Arc<Room>,
+        link: &Arc<Link>,
+        user: UserId,
+        from: From,
+        present: Option<SubscriptionId>,
+        settled: Seq,
+    ) -> (Subscribed, SubscriptionId, Beginning) {
+        let head = |room: &Room| settled.max(room.head().unwrap_or(settled));
+        let beginning = |start| Beginning { room: Arc::clone(room), link: Arc::clone(link), start };
+        // A live subscription that asks for nothing old goes on as it is: no event is lost or doubled between.
+        if let Some(present) = present.filter(|present| from == From::Now && room.has(*present)) {
+            return (self.plan(room.id, head(room), from).0, present, beginning(None));
+        }
+        if let Some(present) = present {
+            room.unsubscribe(present, link);
+        }
+        let (subscribed, start) = self.plan(room.id, head(room), from);
+        let subscription = next_subscription_id();
+        room.enter(subscription, user, link);
+        (subscribed, subscription, beginning(Some((subscription, start))))
+    }
+
+    /// Starts the replay, behind the reply.
+    pub fn begin(self: &Arc<Self>, beginning: Beginning) {
+        if let Some((id, cursor)) = beginning.start {
+            self.begin_replay(beginning.room, id, beginning.link, cursor);
+        }
+    }
+
+    /// Waits until the room is attached, and finds the head that a cursor is held against.
+    async fn settle(self: &Arc<Self>, room: &Arc<Room>, from: From) -> Result<Seq, Refusal> {
+        room.ready.get_or_try_init(|| self.attach(room)).await?;
+        let mut head = room.head().ok_or(Refusal::new(ErrorCode::Internal))?;
+        if let From::After(after) = from
+            && after > head
+        {
+            // The client may have seen more than has come here yet: only the store knows.
+            head = self.read_head(room.id).await?.max(head);
+            if room.learn(head) {
+                self.repair_soon(room, Cause::Head);
+            }
+        }
+        Ok(head)
+    }
+
+    /// Attaches the live feed, then reads the head. Runs once for each room, however many ask.
+    async fn attach(self: &Arc<Self>, room: &Arc<Room>) -> Result<(), Refusal> {
+        // While the bus is down the room stays wanted there, and reconciliation delivers meanwhile.
+        let attached = self.chat.bus().subscribe(room.id).await;
+        match self.read_head(room.id).await {
+            Ok(head) => {
+                room.start(head, &self.delivery);
+                if attached.is_err() {
+                    self.hurry.notify_one();
+                }
+                Ok(())
+            }
+            Err(refusal) => {
+                self.chat.bus().unsubscribe(room.id);
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn read_head(&self, room: RoomId) -> Result<Seq, Refusal> {
+        let heads = self.chat.heads(&[room]).await?;
+        heads.first().map(|(_, head)| *head).ok_or_else(|| ErrorCode::RoomNotFound.into())
+    }
+
+    /// What is replayed, what is left as a gap, and where the replay starts.
+    fn plan(&self, room: RoomId, head: Seq, from: From) -> (Subscribed, Seq) {
+        let replay_max = match self.chat.limits().replay_events_max {
+            0 => Seq::MAX,
+            max => max,
+        };
+        let (after, reset) = match from {
+            From::Now => (head, false),
+            From::Foreign => (head, true),
+            From::After(after) if after > head => (head, true),
+            From::After(after) => (after, false),
+            From::Last(last) => (head.saturating_sub(last), false),
+        };
+        let start = after.max(head.saturating_sub(replay_max));
+        let gap = (start > after).then_some(Gap { from: after + 1, to: start });
+        let subscribed = Subscribed { room, head, epoch: self.chat.epoch(), replayed: head - start, gap, reset };
+        (subscribed, start)
+    }
+}

@@ -1,0 +1,149 @@
+//! The end of one room's log on this node: order, holes, and a ring of the latest events.
+//!
+//! A pure state machine: events come in any order, any number of times, or not at all; they leave in `seq` order,
+//! each once. Must never do I/O: it says which part of the log is missing, and its room fetches it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use hubbub_protocol::{RoomEvent, Seq};
+
+use super::frames::Frames;
+
+/// Most events kept behind a hole; those further ahead are dropped, since the repair fetches them anyway.
+const AHEAD_MAX: usize = 1_024;
+
+/// Most events in the ring, and most memory that they may take, in bytes.
+const RING_EVENTS_MAX: usize = 256;
+const RING_BYTES_MAX: usize = 256 << 10;
+
+/// The end of a log. It delivers nothing before [`RoomTail::start`] has told it where the log ends.
+#[derive(Default)]
+pub struct RoomTail {
+    /// The next seq to deliver; none before the start.
+    next: Option<Seq>,
+    /// The highest seq that is known to exist.
+    known: Seq,
+    /// Events behind a hole, or before the start.
+    ahead: BTreeMap<Seq, Arc<RoomEvent>>,
+    ring: VecDeque<Arc<Frames>>,
+    ring_bytes: usize,
+}
+
+/// A part of the log that is known to exist and has not come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hole {
+    /// The last seq that was delivered.
+    pub after: Seq,
+    /// The highest seq that is known to exist.
+    pub known: Seq,
+}
+
+/// What a replay finds in the ring.
+pub enum Slice {
+    /// Everything behind the cursor, in order; empty when the cursor is at the end.
+    Rest(Vec<Arc<Frames>>),
+    /// The ring does not reach back so far: read the log.
+    TooOld,
+}
+
+impl RoomTail {
+    /// Begins at the head that was read after the live feed was attached; returns what is deliverable at once.
+    pub fn start(&mut self, head: Seq) -> Vec<Arc<Frames>> {
+        if self.next.is_none() {
+            self.next = Some(head + 1);
+            self.ahead = self.ahead.split_off(&(head + 1));
+            self.known = self.known.max(head);
+        }
+        self.advance()
+    }
+
+    /// The newest seq that was delivered; none before the start.
+    #[must_use]
+    pub fn head(&self) -> Option<Seq> {
+        self.next.map(|next| next - 1)
+    }
+
+    /// Takes an event from the bus or the log; returns what became deliverable.
+    pub fn offer(&mut self, event: Arc<RoomEvent>) -> Vec<Arc<Frames>> {
+        self.known = self.known.max(event.seq);
+        if self.next == Some(event.seq) && self.ahead.is_empty() {
+            // The usual way: the next one, and nothing waits.
+            return vec![self.deliver(event)];
+        }
+        if self.next.is_some_and(|next| event.seq < next) {
+            return Vec::new();
+        }
+        self.ahead.insert(event.seq, event);
+        if self.ahead.len() > AHEAD_MAX {
+            self.ahead.pop_last();
+        }
+        self.advance()
+    }
+
+    /// Learns that the log reaches to `head`.
+    pub fn learn(&mut self, head: Seq) {
+        self.known = self.known.max(head);
+    }
+
+    /// Learns that the log ends at `head` after all: what was said to lie beyond is not there.
+    pub fn forget_beyond(&mut self, head: Seq) {
+        self.known = head;
+        self.ahead.split_off(&(head + 1));
+    }
+
+    /// What is missing, if anything.
+    #[must_use]
+    pub fn hole(&self) -> Option<Hole> {
+        let next = self.next?;
+        (self.known >= next).then_some(Hole { after: next - 1, known: self.known })
+    }
+
+    /// What follows `cursor` and was delivered already.
+    #[must_use]
+    pub fn since(&self, cursor: Seq) -> Slice {
+        let Some(head) = self.head() else { return Slice::TooOld };
+        if cursor >= head {
+            return Slice::Rest(Vec::new());
+        }
+        match self.ring.front() {
+            Some(first) if first.seq() <= cursor + 1 => {
+                let skip = usize::try_from(cursor + 1 - first.seq()).unwrap_or(usize::MAX);
+                Slice::Rest(self.ring.iter().skip(skip).cloned().collect())
+            }
+            _ => Slice::TooOld,
+        }
+    }
+
+    /// How many events wait behind a hole, for the debug view.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.ahead.len()
+    }
+
+    fn advance(&mut self) -> Vec<Arc<Frames>> {
+        let mut deliverable = Vec::new();
+        while let Some(entry) = self.ahead.first_entry() {
+            if self.next != Some(*entry.key()) {
+                break;
+            }
+            let event = entry.remove();
+            deliverable.push(self.deliver(event));
+        }
+        deliverable
+    }
+
+    fn deliver(&mut self, event: Arc<RoomEvent>) -> Arc<Frames> {
+        self.next = Some(event.seq + 1);
+        let frames = Arc::new(Frames::new(event));
+        self.ring_bytes += frames.event_bytes();
+        self.ring.push_back(Arc::clone(&frames));
+        while self.ring.len() > RING_EVENTS_MAX || self.ring_bytes > RING_BYTES_MAX {
+            match self.ring.pop_front() {
+                Some(oldest) => self.ring_bytes = self.ring_bytes.saturating_sub(oldest.event_bytes()),
+                None => break,
+            }
+        }
+        frames
+    }
+}

@@ -1,0 +1,230 @@
+//! The ops listener: health, metrics, debug. Plain HTTP, read only, never on the public port.
+//!
+//! It answers before the database is there and after the last client has gone. Must never change anything.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
+use prometheus::{Encoder, Registry, TextEncoder};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::http::respond;
+use crate::node::Node;
+
+/// Connections at a time: probes and scrapers are few.
+const CONNECTIONS_MAX: usize = 64;
+
+/// Rows of a debug list.
+const DEBUG_ROWS_MAX: usize = 1_000;
+
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the process stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// Not serving yet, and what it waits for.
+    Starting(String),
+    /// Serving.
+    Serving,
+    /// About to stop.
+    Draining,
+}
+
+/// What the ops listener shows.
+pub struct Health {
+    stage: Mutex<Stage>,
+    node: OnceLock<Arc<Node>>,
+    registry: Registry,
+    /// The effective configuration with its secrets masked.
+    config: Value,
+}
+
+impl Health {
+    /// A process that starts. `config` is shown by `/debug/config` and must hold no secret.
+    #[must_use]
+    pub fn new(registry: Registry, config: Value) -> Arc<Self> {
+        let stage = Mutex::new(Stage::Starting("starting".to_owned()));
+        Arc::new(Self { stage, node: OnceLock::new(), registry, config })
+    }
+
+    /// Notes where the process stands.
+    pub fn set(&self, stage: Stage) {
+        *self.stage.lock() = stage;
+    }
+
+    pub(crate) fn show_node(&self, node: Arc<Node>) {
+        // Set once, by the one gateway of a process.
+        self.node.set(node).ok();
+    }
+
+    fn ready(&self) -> (bool, Value) {
+        let stage = self.stage.lock().clone();
+        let Some(node) = self.node.get() else {
+            let waiting = if let Stage::Starting(reason) = stage { reason } else { String::new() };
+            return (false, json!({ "status": "starting", "waiting_for": waiting }));
+        };
+        let (store, bus) = (node.chat.store_is_up(), node.chat.bus().is_up());
+        let mut degraded = Vec::new();
+        if !bus {
+            degraded.push("redis");
+        }
+        let overloaded = stage == Stage::Serving && node.refuses();
+        let status = match (&stage, store) {
+            (Stage::Starting(_), _) => "starting",
+            (Stage::Draining, _) => "draining",
+            (Stage::Serving, false) => "unavailable",
+            (Stage::Serving, true) if overloaded => "overloaded",
+            (Stage::Serving, true) => "ready",
+        };
+        let up = |up: bool| if up { "up" } else { "down" };
+        let redis = if node.chat.bus().is_shared() { up(bus) } else { "none" };
+        let body = json!({
+            "status": status,
+            "node": node.config.node,
+            "degraded": degraded,
+            "dependencies": { "database": up(store), "redis": redis },
+        });
+        (status == "ready", body)
+    }
+}
+
+/// A listener that is bound, so that a port that is taken is known at start.
+pub struct Ops {
+    listener: TcpListener,
+    /// Where it listens, with the port that the kernel chose for port 0.
+    pub address: SocketAddr,
+}
+
+impl Ops {
+    /// Binds the ops port.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn bind(address: SocketAddr) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address })
+    }
+
+    /// Serves until `stop`.
+    pub fn start(self, health: Arc<Health>, stop: CancellationToken) {
+        let router = Router::new()
+            .route("/livez", get(async || "ok\n"))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
+            .route("/debug/config", get(async |State(health): State<Arc<Health>>| debug(&health.config)))
+            .route("/debug/rooms", get(rooms))
+            .route("/debug/connections", get(connections))
+            .route("/debug/tasks", get(tasks))
+            .with_state(health);
+        tokio::spawn(async move { stop.run_until_cancelled(accept(self.listener, router)).await });
+    }
+}
+
+async fn accept(listener: TcpListener, router: Router) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok((tcp, _)) = listener.accept().await else {
+            // Out of descriptors: probes come again.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let service = TowerToHyperService::new(router.clone());
+        tokio::spawn(async move {
+            let served = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .serve_connection(TokioIo::new(tcp), service);
+            // A probe that goes away early is not worth a word.
+            served.await.ok();
+            drop(place);
+        });
+    }
+}
+
+async fn readyz(State(health): State<Arc<Health>>) -> Response {
+    let (ready, body) = health.ready();
+    respond::json(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &body)
+}
+
+async fn metrics(State(health): State<Arc<Health>>) -> Result<Response, Infallible> {
+    if let Some(node) = health.node.get() {
+        let waiting: usize = node.connections.iter().map(|link| link.outbox.waiting_bytes()).sum();
+        node.metrics.outbox_bytes.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+    let mut text = Vec::new();
+    if let Err(error) = TextEncoder::new().encode(&health.registry.gather(), &mut text) {
+        tracing::error!(%error, "metrics could not be written");
+        return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response());
+    }
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
+}
+
+fn debug(body: &Value) -> Response {
+    respond::json(StatusCode::OK, body)
+}
+
+async fn rooms(State(health): State<Arc<Health>>) -> Response {
+    let rooms = health.node.get().map(|node| node.hub.rooms()).unwrap_or_default();
+    let rows: Vec<Value> = rooms
+        .iter()
+        .take(DEBUG_ROWS_MAX)
+        .map(|room| {
+            json!({
+                "room": room.id,
+                "head": room.head(),
+                "subscribers": room.subscribers(),
+                "waiting_behind_hole": room.waiting(),
+            })
+        })
+        .collect();
+    debug(&json!({ "count": rooms.len(), "rooms": rows }))
+}
+
+async fn connections(State(health): State<Arc<Health>>) -> Response {
+    let Some(node) = health.node.get() else { return debug(&json!({ "count": 0, "connections": [] })) };
+    let rows: Vec<Value> = node
+        .connections
+        .iter()
+        .take(DEBUG_ROWS_MAX)
+        .map(|link| {
+            json!({
+                "id": link.id,
+                "address": link.address,
+                "user": link.user(),
+                "codec": link.codec.subprotocol(),
+                "deflate": link.deflate,
+                "expires_at": link.expires_at(),
+                "subscriptions": link.subscriptions.load(std::sync::atomic::Ordering::Relaxed),
+                "outbox_bytes": link.outbox.waiting_bytes(),
+            })
+        })
+        .collect();
+    debug(&json!({ "count": node.connections.len(), "connections": rows }))
+}
+
+async fn tasks(State(health): State<Arc<Health>>) -> Response {
+    let runtime = tokio::runtime::Handle::current().metrics();
+    let wheel = health.node.get().map_or(0, |node| node.wheel.len());
+    debug(&json!({
+        "workers": runtime.num_workers(),
+        "alive_tasks": runtime.num_alive_tasks(),
+        "wheel_entries": wheel,
+    }))
+}

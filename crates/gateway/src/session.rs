@@ -1,0 +1,243 @@
+//! The phases of a connection after its upgrade, and what is kept of who signed on.
+//!
+//! `Connecting` lies before this (the HTTP handshake), `Closing` is the outbox's. Must never decide what a command
+//! does: that is [`crate::dispatch`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hubbub_chat::{Identity, Place};
+use hubbub_protocol::event::SessionReady;
+use hubbub_protocol::frame::Decoded;
+use hubbub_protocol::reply::{Outcome, Reply, ReplyOk};
+use hubbub_protocol::{
+    CloseCode, Codec, Command, ErrorCode, Refusal, RoomId, SessionEvent, SessionEventData, SessionId, frame,
+};
+
+use crate::budget::Budget;
+use crate::connection::{Handler, Message, Sorted};
+use crate::dispatch::{self, Answer};
+use crate::hub::lane::SubscriptionId;
+use crate::link::Link;
+use crate::metrics::{CommandOutcome, UNKNOWN};
+use crate::node::Node;
+
+/// Where a connection stands.
+enum Phase {
+    /// Nobody has signed on yet.
+    Authenticating,
+    /// Somebody has.
+    Ready(Box<Session>),
+}
+
+/// Somebody who signed on, on one connection.
+pub(crate) struct Session {
+    /// Names this connection to its user.
+    pub id: SessionId,
+    /// Who.
+    pub identity: Identity,
+    /// Rooms that this connection follows.
+    pub subscriptions: HashMap<RoomId, SubscriptionId>,
+    /// Counts for the user over the whole cluster until dropped.
+    _place: Place,
+}
+
+/// One command on its way, or a refusal that ends the connection.
+pub(crate) enum Work {
+    /// A command as it came.
+    Command(Decoded),
+    /// One command too many: answered, then closed.
+    TooMany(Option<u64>, Duration),
+    /// The wrong kind of frame for the codec.
+    WrongFrame,
+}
+
+/// How a connection proved who it is before its first command.
+pub(crate) enum Proof {
+    /// Not at all: it has some time for `session.authenticate`.
+    None,
+    /// In the handshake.
+    Identity(Identity, Place),
+    /// In the handshake, but in vain and in a way that a browser can only read from the socket.
+    Refused(Refusal),
+}
+
+/// The handler of one chat connection.
+pub(crate) struct Visitor {
+    node: Arc<Node>,
+    commands: Budget,
+    phase: Phase,
+    /// Counts for the address over the whole cluster until dropped.
+    _place: Place,
+}
+
+impl Visitor {
+    /// Begins: tells the client where it stands.
+    #[must_use]
+    pub(crate) fn begin(node: Arc<Node>, link: &Arc<Link>, proof: Proof, address_place: Place) -> Self {
+        let limits = node.chat.limits();
+        let commands = Budget::per_10s(limits.connection_commands_per_10s);
+        let timeout = matches!(proof, Proof::None).then_some(limits.authentication_timeout);
+        node.wheel.connected(link, timeout);
+        let mut visitor = Self { node, commands, phase: Phase::Authenticating, _place: address_place };
+        match proof {
+            Proof::None => {}
+            Proof::Identity(identity, place) => {
+                let ready = visitor.sign_on(link, identity, place);
+                link.push(&SessionEvent::now(SessionEventData::Ready(Box::new(ready))));
+            }
+            Proof::Refused(refusal) => refuse(link, None, &refusal),
+        }
+        visitor
+    }
+
+    fn sign_on(&mut self, link: &Arc<Link>, identity: Identity, place: Place) -> SessionReady {
+        let id = SessionId::new();
+        let node = &self.node;
+        let ready = session_ready(node, id, &identity);
+        link.sign_on(&identity.user, identity.expires_at);
+        node.wheel.signed_on(link, identity.expires_at);
+        node.chat.bus().session_started(id, identity.user.id);
+        self.phase = Phase::Ready(Box::new(Session { id, identity, subscriptions: HashMap::new(), _place: place }));
+        ready
+    }
+
+    async fn authenticate(&mut self, link: &Arc<Link>, re: Option<u64>, token: &str) {
+        let outcome = async {
+            let identity = self.node.chat.authenticate(token).await?;
+            let place = self.node.chat.enter_user(identity.user.id).await?;
+            Ok::<_, Refusal>((identity, place))
+        };
+        match outcome.await {
+            Ok((identity, place)) => {
+                let ready = self.sign_on(link, identity, place);
+                link.push(&Reply { re, outcome: Outcome::Ok(ready) });
+            }
+            Err(refusal) => {
+                self.node.metrics.auth_failed(refusal.code.name());
+                refuse(link, re, &refusal);
+            }
+        }
+    }
+
+    async fn command(&mut self, link: &Arc<Link>, decoded: Decoded) {
+        let started = Instant::now();
+        let re = decoded.id;
+        let name = decoded.command.as_ref().map_or(UNKNOWN, Command::name);
+        let outcome = match (decoded.command, &mut self.phase) {
+            (Err(refusal), _) => Err(refusal),
+            (Ok(Command::SessionAuthenticate(command)), Phase::Authenticating) => {
+                return self.authenticate(link, re, &command.token.0).await;
+            }
+            (Ok(_), Phase::Authenticating) => Err(ErrorCode::Unauthenticated.into()),
+            (Ok(command), Phase::Ready(session)) => dispatch::dispatch(&self.node, link, session, command).await,
+        };
+        self.node.metrics.commanded(name, outcome_label(&outcome), started.elapsed().as_secs_f64());
+        match outcome {
+            Ok(Answer { ok, beginnings }) => {
+                link.push(&Reply { re, outcome: Outcome::Ok(ok) });
+                for beginning in beginnings {
+                    self.node.hub.begin(beginning);
+                }
+            }
+            Err(refusal) => {
+                link.push_refusal(re, &refusal);
+            }
+        }
+    }
+}
+
+impl Handler for Visitor {
+    type Work = Work;
+
+    fn sort(&mut self, link: &Link, message: Message<'_>) -> Sorted<Work> {
+        let bytes = match (link.codec, message) {
+            (Codec::Json, Message::Text(text)) => text.as_bytes(),
+            (Codec::MessagePack, Message::Binary(bytes)) => bytes,
+            _ => return Sorted::Last(Work::WrongFrame),
+        };
+        let decoded = frame::decode(link.codec, bytes);
+        match self.commands.take(Instant::now()) {
+            Ok(()) => Sorted::Work(Work::Command(decoded)),
+            Err(wait) => Sorted::Last(Work::TooMany(decoded.id, wait)),
+        }
+    }
+
+    async fn handle(&mut self, link: &Arc<Link>, work: Work) {
+        if link.outbox.closing().is_some() {
+            return;
+        }
+        match work {
+            Work::Command(decoded) => self.command(link, decoded).await,
+            Work::TooMany(re, wait) => {
+                self.node.chat.bus().count_limited("connection");
+                let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+                link.push_refusal(re, &Refusal::new(ErrorCode::RateLimited).retry_after(wait));
+                link.outbox.close(None, CloseCode::Policy);
+            }
+            Work::WrongFrame => {
+                link.outbox.close(None, CloseCode::UnsupportedFrame);
+            }
+        }
+    }
+
+    fn ended(&mut self, link: &Arc<Link>, reason: &'static str) {
+        self.node.connections.remove(&link.id);
+        self.node.metrics.connections.dec();
+        self.node.metrics.disconnected(reason);
+        if let Phase::Ready(session) = std::mem::replace(&mut self.phase, Phase::Authenticating) {
+            self.node.chat.bus().session_ended(session.id);
+            for (room, subscription) in &session.subscriptions {
+                if let Some(room) = self.node.hub.room(*room) {
+                    room.abandon(*subscription, link);
+                }
+            }
+        }
+    }
+}
+
+/// Who this connection is to its user, and what holds for it.
+pub(crate) fn session_ready(node: &Node, id: SessionId, identity: &Identity) -> SessionReady {
+    let limits = node.chat.limits();
+    SessionReady {
+        session: id,
+        user: identity.user.clone(),
+        node: node.config.node.clone(),
+        epoch: node.chat.epoch(),
+        heartbeat_ms: u64::try_from(limits.heartbeat_interval.as_millis()).unwrap_or(u64::MAX),
+        expires_at: identity.expires_at,
+        limits: limits.for_client(),
+    }
+}
+
+/// Answers a proof of identity that failed, and closes with the code that says what to do.
+fn refuse(link: &Arc<Link>, re: Option<u64>, refusal: &Refusal) {
+    link.push_refusal(re, refusal);
+    link.outbox.close(None, close_code(refusal.code));
+}
+
+fn close_code(code: ErrorCode) -> CloseCode {
+    match code {
+        ErrorCode::TokenExpired => CloseCode::TokenExpired,
+        ErrorCode::SessionRevoked => CloseCode::SessionRevoked,
+        ErrorCode::TooManyConnections | ErrorCode::Unavailable | ErrorCode::Overloaded | ErrorCode::Internal => {
+            CloseCode::TryLater
+        }
+        _ => CloseCode::Unauthenticated,
+    }
+}
+
+fn outcome_label(outcome: &Result<Answer, Refusal>) -> CommandOutcome {
+    match outcome {
+        Ok(_) => CommandOutcome::Ok,
+        Err(refusal) if refusal.code.http_status() >= 500 => CommandOutcome::Failed,
+        Err(_) => CommandOutcome::Refused,
+    }
+}
+
+impl From<ReplyOk> for Answer {
+    fn from(ok: ReplyOk) -> Self {
+        Self { ok, beginnings: Vec::new() }
+    }
+}
