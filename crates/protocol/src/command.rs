@@ -1,6 +1,6 @@
 //! Commands: what a client asks for (CONTRACT §4).
 //!
-//! One more command costs one struct and one line in [`commands!`]. Must never check what depends on
+//! One more command costs one struct and one line in `commands!`. Must never check what depends on
 //! configuration or state: that is the business of `chat`.
 
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Events: what happened, told to whom it concerns (CONTRACT §4).
 //!
 //! Room events are durable: each takes its room's next `seq`. One more kind costs one struct and one line in
-//! [`room_events!`]. A kind that this build does not know is passed on as it is, so that nodes of two versions can
+//! `room_events!`. A kind that this build does not know is passed on as it is, so that nodes of two versions can
 //! serve one room. Must never hold what a member of the room may not see.
 
 use std::borrow::Cow;
