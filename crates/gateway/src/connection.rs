@@ -109,6 +109,12 @@ impl<H: Handler> Connection<H> {
             drop(first);
             Box::pin(self.work_off(batch)).await;
         }
+        // What TLS decrypted together with the upgrade is not announced by the kernel again.
+        if self.link.outbox.transport().is_tls()
+            && let Some(batch) = self.read()
+        {
+            Box::pin(self.work_off(batch)).await;
+        }
         let closing = loop {
             match poll_fn(|context| self.poll_turn(context)).await {
                 Turn::Closing(closing) => break closing,

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::outbox::{Class, Outbox, Pushed};
+use crate::wheel::Scheduled;
 
 /// Names a connection within its node; never used again.
 pub type ConnectionId = u64;
@@ -37,6 +38,8 @@ pub struct Link {
     alive: AtomicBool,
     /// Heartbeats that nothing answered.
     missed: AtomicU8,
+    /// What the wheel has scheduled for it.
+    pub(crate) scheduled: Scheduled,
     /// How many rooms it follows, for the debug view.
     pub subscriptions: AtomicU32,
 }
@@ -55,6 +58,7 @@ impl Link {
             expires_at: AtomicI64::new(0),
             alive: AtomicBool::new(true),
             missed: AtomicU8::new(0),
+            scheduled: Scheduled::default(),
             subscriptions: AtomicU32::new(0),
         }
     }

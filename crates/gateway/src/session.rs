@@ -184,6 +184,7 @@ impl Handler for Visitor {
 
     fn ended(&mut self, link: &Arc<Link>, reason: &'static str) {
         self.node.connections.remove(&link.id);
+        self.node.wheel.forget(link);
         self.node.metrics.connections.dec();
         self.node.metrics.disconnected(reason);
         if let Phase::Ready(session) = std::mem::replace(&mut self.phase, Phase::Authenticating) {

@@ -33,6 +33,12 @@ impl Transport {
         Self { tcp, tls: Some(Box::new(Mutex::new(connection))) }
     }
 
+    /// Whether TLS is spoken, which may hold bytes that the kernel has given already.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// The other end.
     ///
     /// # Errors

@@ -37,8 +37,25 @@ pub(crate) enum Due {
     Expired(Timestamp),
 }
 
-/// Entries by time and a number that tells entries of one moment apart.
-type Entries = BTreeMap<(Instant, u64), (Weak<Link>, Due)>;
+impl Due {
+    /// The place of its entry among those of a connection: one of each kind.
+    fn place(self) -> usize {
+        match self {
+            Self::Heartbeat => 0,
+            Self::Authentication => 1,
+            Self::Expiring(_) => 2,
+            Self::Expired(_) => 3,
+        }
+    }
+}
+
+/// A time, and a number that tells entries of one moment apart.
+type Key = (Instant, u64);
+
+/// What is scheduled for one connection, so that it can be taken back when the connection ends.
+pub(crate) type Scheduled = Mutex<[Option<Key>; 4]>;
+
+type Entries = BTreeMap<Key, (Weak<Link>, Due)>;
 
 /// The clock.
 pub(crate) struct Wheel {
@@ -76,7 +93,7 @@ impl Wheel {
         }
     }
 
-    /// Schedules the end of a session's token. What was scheduled for a former token is ignored when it comes up.
+    /// Schedules the end of a session's token, in place of what was scheduled for a former one.
     pub(crate) fn signed_on(&self, link: &Arc<Link>, expires_at: Timestamp) {
         let now = Instant::now();
         let left = expires_at.since(Timestamp::now());
@@ -89,6 +106,17 @@ impl Wheel {
         entries.1 += 1;
         let key = (at, entries.1);
         entries.0.insert(key, (Arc::downgrade(link), due));
+        if let Some(former) = link.scheduled.lock()[due.place()].replace(key) {
+            entries.0.remove(&former);
+        }
+    }
+
+    /// Takes back what is scheduled for a connection that has ended.
+    pub(crate) fn forget(&self, link: &Link) {
+        let mut entries = self.entries.lock();
+        for key in link.scheduled.lock().iter_mut().filter_map(Option::take) {
+            entries.0.remove(&key);
+        }
     }
 
     /// How many entries there are, for the debug view.

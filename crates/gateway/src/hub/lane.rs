@@ -149,7 +149,10 @@ impl Lane {
             if let Some(wait) = self.rest_of_tick(tick) {
                 tokio::time::sleep(wait).await;
             }
-            if !self.flush(metrics) {
+            self.flush(metrics);
+            let mut state = self.state.lock();
+            if state.queue.is_empty() {
+                state.scheduled = false;
                 return;
             }
         }
@@ -160,14 +163,13 @@ impl Lane {
         tick.checked_sub(flushed.elapsed()).filter(|rest| !rest.is_zero())
     }
 
-    /// Delivers what waits. False when nothing was left, and then the task is over.
-    pub fn flush(&self, metrics: &Metrics) -> bool {
+    /// Delivers what waits.
+    pub fn flush(&self, metrics: &Metrics) {
         let _delivering = self.delivering.lock();
         let (frames, subscribers) = {
             let mut state = self.state.lock();
             if state.queue.is_empty() {
-                state.scheduled = false;
-                return false;
+                return;
             }
             state.flushed = Some(Instant::now());
             (std::mem::take(&mut state.queue), Arc::clone(&state.subscribers))
@@ -178,7 +180,6 @@ impl Lane {
         for frames in &frames {
             metrics.delivery_seconds.observe(now.since(frames.event.at).as_secs_f64());
         }
-        true
     }
 }
 

@@ -153,9 +153,7 @@ impl Room {
                     let (lane, delivery) = (Arc::clone(lane), delivery.clone());
                     tokio::spawn(async move { lane.run(delivery.tick, &delivery.metrics).await });
                 }
-                Queued::Full => {
-                    lane.flush(&delivery.metrics);
-                }
+                Queued::Full => lane.flush(&delivery.metrics),
             }
         }
     }
