@@ -73,11 +73,15 @@ async fn a_limited_send_holds_back_the_next_but_no_other_command() {
     });
     let asked = connection.expect("message.send").await;
     connection.err(&asked, Refusal::new(ErrorCode::RateLimited).retry_after(600_000)).await;
+    // Once this is answered the refusal before it has been read, so that the second send is held back.
+    let (_, ()) = tokio::join!(client.show("general"), async {
+        let asked = connection.expect("room.show").await;
+        connection.err(&asked, ErrorCode::RoomNotFound).await;
+    });
     let second = tokio::spawn({
         let client = client.clone();
         async move { client.send("general", "second").await }
     });
-    // The refusal came before this answer, so that the second send is held back by then.
     for _ in 0..3 {
         let (_, ()) = tokio::join!(client.show("general"), async {
             let asked = connection.expect("room.show").await;
