@@ -11,12 +11,8 @@ use serde::{Deserialize, Serialize};
 /// The version that this build writes, and the highest that it reads.
 pub const VERSION: u64 = 1;
 
-/// Larger messages are not read: an event is bounded by the frame that made it (64 KiB by default), a batch of events
-/// by [`BATCH_BYTES`].
+/// Larger messages are neither sent nor read. An event is bounded by the frame that made it (64 KiB by default).
 pub const ENVELOPE_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// Events of one room travel together up to about this size.
-pub const BATCH_BYTES: usize = 64 * 1024;
 
 /// Deeper nesting is not read. Bounds the stack that a hostile message can take.
 const DEPTH_MAX: usize = 128;
@@ -133,4 +129,78 @@ fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, rmp_serde::decode:
     let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
     reader.set_max_depth(DEPTH_MAX);
     T::deserialize(&mut reader)
+}
+
+#[cfg(test)]
+mod tests {
+    use hubbub_protocol::event::MemberLeft;
+    use hubbub_protocol::{RoomEventData, RoomId, Timestamp, UserId, UserRef};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(seq: u64) -> RoomEvent {
+        let by = UserRef { id: UserId::new(), name: "ada".into() };
+        let data = RoomEventData::MemberLeft(MemberLeft { user: by.clone() });
+        RoomEvent { room: RoomId::new(), seq, at: Timestamp::from_millis(1), by, data }
+    }
+
+    fn written(value: &serde_json::Value) -> Vec<u8> {
+        rmp_serde::to_vec_named(value).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let (one, two) = (event(1), event(2));
+        let events = |events: &[&RoomEvent]| Envelope::Events(events.iter().map(|e| Arc::new((*e).clone())).collect());
+        assert_eq!(decode(&encode_event(&one).unwrap()).unwrap(), events(&[&one]));
+        assert_eq!(decode(&encode_events(&[&one, &two]).unwrap()).unwrap(), events(&[&one, &two]));
+        assert_eq!(decode(&encode_pulse(7).unwrap()).unwrap(), Envelope::Pulse { number: 7 });
+    }
+
+    #[test]
+    fn later_versions_and_kinds_are_told_apart_from_noise() {
+        let later = written(&json!({"v": 2, "k": "event", "d": "of another shape"}));
+        assert!(matches!(decode(&later), Err(EnvelopeError::Version { version: 2 })));
+        let other = written(&json!({"v": 1, "k": "typing", "d": {"user": 1}}));
+        assert!(matches!(decode(&other), Err(EnvelopeError::Kind)));
+        for noise in [&b""[..], b"\xc1", b"\x80", b"\x93\x01\x02\x03", b"{\"v\":1}"] {
+            assert!(matches!(decode(noise), Err(EnvelopeError::Malformed(_))), "{noise:?}");
+        }
+        assert!(matches!(decode(&vec![0; ENVELOPE_BYTES_MAX + 1]), Err(EnvelopeError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn fields_of_a_later_build_are_ignored() {
+        let mut event = serde_json::to_value(event(1)).unwrap();
+        event["later"] = json!([1, {"deep": true}]);
+        let message = written(&json!({"later": 1, "d": event, "k": "event", "v": 1}));
+        assert!(matches!(decode(&message), Ok(Envelope::Events(events)) if events.len() == 1));
+    }
+
+    #[test]
+    fn a_deep_message_ends_in_an_error() {
+        let mut deep = vec![0x83, 0xa1, b'v', 1, 0xa1, b'k', 0xa5];
+        deep.extend_from_slice(b"event");
+        deep.extend_from_slice(&[0xa1, b'd']);
+        deep.resize(1_000_000, 0x91);
+        assert!(decode(&deep).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            drop(decode(&bytes));
+        }
+
+        #[test]
+        fn a_message_with_a_wrong_byte_is_read_or_refused(at in 0_usize..200, byte: u8, cut in 0_usize..400) {
+            let mut bytes = encode_event(&event(1)).unwrap();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            bytes.truncate(cut);
+            drop(decode(&bytes));
+        }
+    }
 }

@@ -27,9 +27,10 @@ pub(crate) struct Loopback {
 impl Loopback {
     /// Queues what the rooms here want, drops what does not fit.
     pub(crate) fn push(&self, events: &[Arc<RoomEvent>], shared: &Shared) {
+        let wanted: Vec<_> = events.iter().filter(|event| shared.rooms.wants(event.room)).collect();
         let mut queue = self.queue.lock();
         let mut dropped = 0;
-        for event in events.iter().filter(|event| shared.rooms.wants(event.room)) {
+        for event in wanted {
             if queue.len() < shared.config.queue_messages_max {
                 queue.push_back(Arc::clone(event));
             } else {

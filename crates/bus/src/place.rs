@@ -269,3 +269,61 @@ impl Places {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user() -> Scope {
+        Scope::User(UserId::new())
+    }
+
+    #[test]
+    fn who_waits_for_one_scope_travels_together_in_order() {
+        let (places, scope) = (Places::new(true), user());
+        let mut waiting: Vec<_> = (0..3).filter_map(|_| places.arrive(scope, 2)).collect();
+        let mut groups = places.next_groups(10);
+        assert_eq!((groups.len(), groups[0].arrivals.len(), groups[0].held), (1, 3, 0));
+        places.answer(groups.remove(0), 2);
+        let answers: Vec<_> = waiting.iter_mut().map(|waiting| waiting.try_recv()).collect();
+        assert_eq!(answers, [Ok(ArrivalAnswer::Granted), Ok(ArrivalAnswer::Granted), Ok(ArrivalAnswer::Full)]);
+        assert!(!places.enter(scope, 2) && places.next_groups(10).is_empty(), "what was granted is known already");
+    }
+
+    #[test]
+    fn another_limit_for_the_same_scope_waits_for_the_next_batch() {
+        let (places, scope) = (Places::new(true), user());
+        let _waiting = (places.arrive(scope, 2), places.arrive(scope, 3), places.arrive(scope, 2));
+        let sizes: Vec<_> =
+            (0..3).map(|_| places.next_groups(10)).map(|groups| (groups.len(), groups[0].max)).collect();
+        assert_eq!(sizes, [(1, 2), (1, 3), (1, 2)]);
+        assert!(places.next_groups(10).is_empty());
+    }
+
+    #[test]
+    fn what_changes_is_written_as_a_whole_count() {
+        let (places, scopes) = (Places::new(true), [user(), user(), user()]);
+        for scope in scopes {
+            assert!(places.enter(scope, 5) && places.enter(scope, 5));
+        }
+        places.leave(scopes[0]);
+        let mut groups = places.next_groups(2);
+        groups.extend(places.next_groups(2));
+        let mut held: Vec<_> = groups.iter().map(|group| group.held).collect();
+        held.sort_unstable();
+        assert_eq!(held, [1, 2, 2]);
+        places.leave(scopes[0]);
+        assert_eq!(places.next_groups(2)[0].held, 0, "the others must learn that nothing is held");
+        places.all_stale();
+        assert_eq!(places.next_groups(10).len(), 2);
+    }
+
+    #[test]
+    fn nothing_is_kept_for_others_where_there_are_none() {
+        let (places, scope) = (Places::new(false), user());
+        assert!(places.enter(scope, 1) && !places.enter(scope, 1));
+        places.leave(scope);
+        places.leave(scope);
+        assert!(places.next_groups(10).is_empty() && places.held().is_empty());
+    }
+}

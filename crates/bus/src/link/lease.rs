@@ -38,7 +38,8 @@ struct Renewal {
 pub(super) async fn register(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisResult<()> {
     match renew(shared, commands).await {
         Ok(renewal) => {
-            shared.saw_nodes(renewal.living);
+            // A server that has forgotten everything knows only who has come back already; the next renewal tells.
+            shared.saw_nodes(renewal.living.max(shared.nodes_seen()));
             Ok(())
         }
         // Pub/sub works without memory or disk, so the link is worth having; the lease is tried again later.

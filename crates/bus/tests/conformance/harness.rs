@@ -94,7 +94,8 @@ impl Node {
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.name() == name).expect("no such metric");
-        let value = |metric: &prometheus::proto::Metric| metric.get_counter().value() + metric.get_gauge().value();
+        let value =
+            |metric: &prometheus::proto::Metric| metric.get_counter().get_value() + metric.get_gauge().get_value();
         family.get_metric().iter().map(value).sum()
     }
 }

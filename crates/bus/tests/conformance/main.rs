@@ -2,6 +2,20 @@
 //!
 //! Each test has its own Redis. Must never sleep to let something happen: it waits for the thing itself.
 
+/// Every case runs on both engines.
+macro_rules! on_both_engines {
+    ($($case:ident)*) => {
+        mod in_process {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() { super::$case($crate::harness::World::in_process().await).await; })*
+        }
+        mod over_redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() { super::$case($crate::harness::World::redis().await).await; })*
+        }
+    };
+}
+
 mod harness;
 mod limits;
 mod nodes;
@@ -11,18 +25,3 @@ mod pubsub;
 mod rates;
 mod redis_server;
 mod rooms;
-
-/// Every case runs on both engines.
-#[macro_export]
-macro_rules! on_both_engines {
-    ($($case:ident)*) => {
-        mod in_process {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() { super::$case($crate::harness::World::in_process().await).await; })*
-        }
-        mod redis {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() { super::$case($crate::harness::World::redis().await).await; })*
-        }
-    };
-}

@@ -118,3 +118,50 @@ async fn nothing_stays_for_ever() {
     let left = keys(&mut client).await;
     assert!(left.iter().all(|key| key.starts_with("hubbub:rate:")), "{left:?}");
 }
+
+#[tokio::test]
+async fn scripts_that_were_flushed_are_loaded_again() {
+    let server = RedisServer::start();
+    let node = Node::open(config(&server, "one")).await;
+    let mut client = server.client().await;
+    for _ in 0..3 {
+        let () = redis::cmd("SCRIPT").arg("FLUSH").query_async(&mut client).await.unwrap();
+        let (scope, user) = (Scope::User(UserId::new()), UserId::new());
+        let _place = node.bus.enter(scope, 1).await.unwrap();
+        assert!(node.bus.enter(scope, 1).await.is_err());
+        let count: u64 =
+            redis::cmd("HLEN").arg(format!("hubbub:connections:{{{scope}}}")).query_async(&mut client).await.unwrap();
+        assert_eq!(count, 1, "the node decided alone");
+        let () = redis::cmd("SCRIPT").arg("FLUSH").query_async(&mut client).await.unwrap();
+        node.bus.take(hubbub_bus::RateClass::Sends, user, 30).await;
+        let cell: Option<String> =
+            redis::cmd("GET").arg(format!("hubbub:rate:sends:{{{user}}}")).query_async(&mut client).await.unwrap();
+        assert!(cell.is_some(), "the node decided alone");
+    }
+    assert_eq!(node.metric("hubbub_bus_link_losses_total"), 0.0);
+}
+
+#[tokio::test]
+async fn a_node_that_was_reaped_while_it_slept_lists_everything_anew() {
+    let server = RedisServer::start();
+    let (sleeper, other) = (Node::open(config(&server, "sleeper")).await, Node::open(config(&server, "other")).await);
+    let scope = Scope::User(UserId::new());
+    let _place = sleeper.bus.enter(scope, 1).await.unwrap();
+    sleeper.bus.session_started(SessionId::new(), UserId::new());
+    let lists = async |count: u64| -> bool {
+        let nodes = other.bus.nodes().await.unwrap();
+        nodes.iter().any(|node| node.instance == sleeper.bus.instance() && node.sessions == count)
+    };
+    eventually(async || lists(1).await).await;
+    // What the others do to a node whose lease has run out, at once.
+    let mut client = server.client().await;
+    let instance = sleeper.bus.instance();
+    let mut reaping = redis::pipe();
+    reaping.cmd("DEL").arg(format!("hubbub:{{nodes}}:lease:{instance}"));
+    reaping.cmd("DEL").arg(format!("hubbub:{{nodes}}:sessions:{instance}"));
+    reaping.cmd("ZREM").arg("hubbub:{nodes}").arg(instance);
+    reaping.cmd("DEL").arg(format!("hubbub:connections:{{{scope}}}"));
+    let () = reaping.atomic().ignore().query_async(&mut client).await.unwrap();
+    eventually(async || lists(1).await).await;
+    eventually(async || other.bus.enter(scope, 1).await.is_err()).await;
+}

@@ -106,15 +106,18 @@ async fn leaving_and_coming_back_in_one_breath_stays_subscribed(world: World) {
 }
 
 async fn a_closed_bus_is_silent(world: World) {
-    let node = world.node("node").await;
+    let (here, there) = (world.node("here").await, world.node("there").await);
     let room = RoomId::new();
-    node.bus.subscribe(room).await.unwrap();
-    node.bus.publish(&[event(room, 1)]);
-    node.bus.close().await;
-    node.bus.close().await;
-    node.bus.publish(&[event(room, 2)]);
-    assert!(node.bus.subscribe(RoomId::new()).await.is_err());
-    assert!(node.bus.nodes().await.is_err());
-    assert_eq!(node.metric("hubbub_bus_publish_total"), 1.0);
-    assert_eq!(node.event().await.seq, 1);
+    there.bus.subscribe(room).await.unwrap();
+    let events: Vec<_> = (1..=1_000).map(|seq| event(room, seq)).collect();
+    here.bus.publish(&events);
+    here.bus.close().await;
+    here.bus.close().await;
+    here.bus.publish(&events);
+    assert!(here.bus.subscribe(RoomId::new()).await.is_err());
+    assert!(here.bus.nodes().await.is_err());
+    assert_eq!(here.metric("hubbub_bus_publish_total"), 1_000.0);
+    for seq in 1..=1_000 {
+        assert_eq!(there.event().await.seq, seq, "what was published before is sent");
+    }
 }
