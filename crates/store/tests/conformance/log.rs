@@ -1,10 +1,12 @@
 //! One store writes: guards, duplicates, neighbours of bad writes, the hook, the end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::Poll;
 
 use futures_util::future::join_all;
 use hubbub_protocol::{MessageId, RoomEventData, RoomId, RoomKind, RoomRole};
 use hubbub_store::{Append, AppendError, Appended, Guard, StoreErrorKind};
+use tokio::task::block_in_place;
 
 use crate::fixture::{
     Database, committed, joining, keys, leaving, message, new_room, on_both_engines, person, room_of, whole_log,
@@ -187,7 +189,8 @@ async fn closing_commits_what_waits(database: Database) {
     let writing = join_all(writes);
     tokio::pin!(writing);
     // One poll hands all of them over.
-    assert!(futures_util::poll!(&mut writing).is_pending());
+    let pending = std::future::poll_fn(|context| Poll::Ready(writing.as_mut().poll(context).is_pending())).await;
+    assert!(pending);
     store.close().await;
     assert!(writing.await.into_iter().all(|outcome| matches!(outcome, Ok(Appended::Committed(_)))));
     let late = store.append(message(room, &ada, "late", "x")).await.unwrap_err();
@@ -207,19 +210,36 @@ async fn a_kind_without_rows_takes_its_seq(database: Database) {
 }
 
 async fn too_much_waiting_is_overloaded(database: Database) {
-    let store = database.open().await;
+    // A hook that blocks holds the writer, so that everything else waits. It says so to the runtime, which would
+    // otherwise stand still with it.
+    let (hold, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let store = database.open_with(Arc::new(move |_| block_in_place(|| drop(held.lock().unwrap().recv())))).await;
     let ada = person("ada");
+    hold.send(()).unwrap();
     let room = room_of(&store, std::slice::from_ref(&ada)).await;
-    // 1,500 writes of 64 KiB are more than may wait, in bytes.
-    let body = "x".repeat(64 << 10);
-    let writes = (0..1_500).map(|at| store.append(message(room, &ada, &at.to_string(), &body)));
-    let outcomes = join_all(writes).await;
-    let committed = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-    for error in outcomes.into_iter().filter_map(Result::err) {
-        let AppendError::Store(error) = error else { panic!("{error:?}") };
-        assert_eq!(error.kind(), StoreErrorKind::Overloaded);
-        assert!(error.retryable());
+    let first = tokio::spawn({
+        let (store, write) = (store.clone(), message(room, &ada, "first", "x"));
+        async move { store.append(write).await }
+    });
+    while store.events(room, 1, 1).await.unwrap().0.is_empty() {
+        tokio::task::yield_now().await;
     }
-    assert!((100..1_500).contains(&committed), "{committed}");
-    assert_eq!(store.events(room, 0, 1).await.unwrap().1, committed as u64 + 1);
+    let body = "x".repeat(64 << 10);
+    let mut waiting = Vec::new();
+    let refused = loop {
+        let mut write = Box::pin(store.append(message(room, &ada, &waiting.len().to_string(), &body)));
+        match std::future::poll_fn(|context| Poll::Ready(write.as_mut().poll(context))).await {
+            Poll::Pending => waiting.push(write),
+            Poll::Ready(outcome) => break outcome.unwrap_err(),
+        }
+    };
+    let AppendError::Store(error) = refused else { panic!("{refused:?}") };
+    assert_eq!((error.kind(), error.retryable()), (StoreErrorKind::Overloaded, true));
+    assert!(waiting.len() > 100, "{} waited", waiting.len());
+    drop(hold);
+    committed(first.await.unwrap().unwrap());
+    let waited = waiting.len() as u64;
+    join_all(waiting).await.into_iter().for_each(|outcome| drop(committed(outcome.unwrap())));
+    assert_eq!(store.events(room, 0, 1).await.unwrap().1, waited + 2);
 }

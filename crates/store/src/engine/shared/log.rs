@@ -17,13 +17,13 @@ static HEADS: Bulk = Bulk::new("SELECT id, head FROM rooms WHERE id IN (SELECT i
 
 /// The head comes as a row of its own, so that an empty page has it as well.
 const EVENTS: &str = "SELECT head, NULL, NULL, NULL, NULL, NULL, NULL FROM rooms WHERE id = $1 UNION ALL SELECT * FROM \
-     (SELECT NULL, seq, kind, at, by_id, by_name, payload FROM events WHERE room = $1 AND seq > $2 ORDER BY seq \
+     (SELECT CAST(NULL AS BIGINT), seq, kind, at, by_id, by_name, payload FROM events WHERE room = $1 AND seq > $2 ORDER BY seq \
      LIMIT $3) AS page";
 const MESSAGES_AFTER: &str = "SELECT head, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM rooms WHERE id = $1 UNION ALL \
-     SELECT * FROM (SELECT NULL, seq, id, at, by_id, by_name, client_msg_id, body FROM messages \
+     SELECT * FROM (SELECT CAST(NULL AS BIGINT), seq, id, at, by_id, by_name, client_msg_id, body FROM messages \
      WHERE room = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS page";
 const MESSAGES_BEFORE: &str = "SELECT head, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM rooms WHERE id = $1 UNION ALL \
-     SELECT * FROM (SELECT NULL, seq, id, at, by_id, by_name, client_msg_id, body FROM messages \
+     SELECT * FROM (SELECT CAST(NULL AS BIGINT), seq, id, at, by_id, by_name, client_msg_id, body FROM messages \
      WHERE room = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3) AS page";
 const FIND_SENT: &str = "SELECT seq, id, at FROM messages WHERE room = $1 AND by_id = $2 AND client_msg_id = $3";
 
