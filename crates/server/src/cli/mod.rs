@@ -1,0 +1,83 @@
+//! The command line (CONTRACT §1): which command was meant, and how it ends.
+//!
+//! People are spoken to on stderr, results go to stdout. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 78 bad
+//! configuration. Must never decide anything that a command decides.
+
+mod config;
+mod health;
+mod migrate;
+mod output;
+mod password;
+mod settings;
+mod token;
+mod user;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+use settings::Settings;
+
+/// A chat cluster in one binary.
+#[derive(Parser)]
+#[command(name = "hubbub", version, subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a node.
+    Serve(Settings),
+    /// Check, show or explain the configuration.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Apply the migrations that the database lacks.
+    Migrate(migrate::Options),
+    /// Add, list and change users.
+    #[command(subcommand)]
+    User(user::Command),
+    /// Make access tokens.
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Ask a node whether it is ready.
+    Health(health::Options),
+    /// Print the version.
+    Version(version::Options),
+}
+
+/// Runs the command that the arguments name.
+pub(crate) fn run() -> ExitCode {
+    let command = Cli::parse().command;
+    crate::serve::install_tls();
+    let outcome = match command {
+        Command::Serve(settings) => serve(&settings),
+        Command::Config(command) => config::run(command),
+        Command::Migrate(options) => block_on(migrate::run(options)),
+        Command::User(command) => block_on(user::run(command)),
+        Command::Token(command) => block_on(token::run(command)),
+        Command::Health(options) => health::run(&options),
+        Command::Version(options) => version::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("hubbub: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn serve(settings: &Settings) -> Result<(), Failure> {
+    // What is only suspicious goes to the log, as everything that a node says.
+    let loaded = settings.load_quietly(crate::config::Purpose::Serve)?;
+    crate::serve::run(&loaded)
+}
+
+/// Runs a command that waits for the database, on this thread alone.
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+}

@@ -1,0 +1,23 @@
+//! Results on stdout.
+//!
+//! Must never panic because a reader such as `head` has gone, as `println!` does.
+
+use std::io::{ErrorKind, Write as _};
+
+use crate::failure::Failure;
+
+/// Writes the text and a newline where it has none.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    let mut stdout = std::io::stdout().lock();
+    match write!(stdout, "{text}{end}").and_then(|()| stdout.flush()) {
+        // Whoever has left wanted no more.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Writes a value for programs, in one line.
+pub(super) fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
+    print(&value.to_string())
+}

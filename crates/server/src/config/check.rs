@@ -1,0 +1,273 @@
+//! What no single key can tell: values that are impossible together, and forms that only meaning shows.
+//!
+//! Must never connect to anything: whether a database answers is known when it is used.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use hubbub_chat::tokens::{SECRET_BYTES_MIN, TokenConfig, TokenKey, Tokens};
+
+use super::load::Loaded;
+use super::problem::{Problem, Problems};
+use super::{Config, TlsMode};
+
+/// What the configuration is needed for: a job that migrates a database needs no certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Run a node, or find out whether one could.
+    Serve,
+    /// Sign a token.
+    Sign,
+    /// Use the database, or only look.
+    Other,
+}
+
+/// Longest node name, in characters: it is a label of metrics.
+const NODE_NAME_CHARS_MAX: usize = 64;
+
+/// Adds everything that is impossible to what was found before.
+pub(super) fn run(loaded: &Loaded, purpose: Purpose, found: &mut Problems) {
+    let mut check = Check { loaded, config: &loaded.config, found };
+    check.listeners();
+    check.urls();
+    check.tokens(purpose);
+    check.names();
+    check.drain();
+    if purpose == Purpose::Serve {
+        check.tls_files();
+    }
+}
+
+struct Check<'a> {
+    loaded: &'a Loaded,
+    config: &'a Config,
+    found: &'a mut Problems,
+}
+
+impl Check<'_> {
+    /// A problem at the place where `path` got its value.
+    fn refuse(&mut self, path: &str, message: &str) {
+        let problem = Problem::new(self.loaded.source(path), format!("`{path}` {message}"));
+        self.found.problems.push(problem);
+    }
+
+    fn listeners(&mut self) {
+        let (listen, ops_listen) = (self.config.listen, self.config.ops_listen);
+        if collide(listen, ops_listen) {
+            self.refuse("ops_listen", &format!("is {ops_listen}, which `listen` = {listen} takes already"));
+        }
+        if let Some(url) = &self.config.public_url
+            && !is_origin(url.trim_end_matches('/'), &["http", "https"])
+        {
+            self.refuse("public_url", "is no `https://host[:port]`");
+        }
+    }
+
+    fn urls(&mut self) {
+        match scheme(self.config.database.url.expose()) {
+            Some("sqlite" | "postgres" | "postgresql") => {}
+            _ => self.refuse("database.url", "begins neither with `sqlite://` nor with `postgres://`"),
+        }
+        if let Some(url) = &self.config.redis.url {
+            match scheme(url.expose()) {
+                Some("redis" | "rediss") => {}
+                Some("redis+sentinel") => {
+                    self.refuse(
+                        "redis.url",
+                        "asks for Sentinel (`redis+sentinel://`), which this version does not support",
+                    );
+                }
+                Some("redis+cluster") => {
+                    self.refuse(
+                        "redis.url",
+                        "asks for Redis Cluster (`redis+cluster://`), which this version does not support",
+                    );
+                }
+                _ => self.refuse("redis.url", "begins neither with `redis://` nor with `rediss://`"),
+            }
+            if scheme(self.config.database.url.expose()) == Some("sqlite") {
+                let message = "`redis.url` is set, but the database is a SQLite file: nodes that share Redis have to \
+                               share a PostgreSQL database too";
+                self.found.warnings.push(Problem::new(self.loaded.source("redis.url"), message));
+            }
+        }
+        if !self.config.redis.publish_urls.is_empty() {
+            self.refuse("redis.publish_urls", "names several Redis servers, which this version does not support");
+        }
+    }
+
+    fn tokens(&mut self, purpose: Purpose) {
+        let auth = &self.config.auth;
+        if auth.jwks_url.is_some() {
+            self.refuse("auth.jwks_url", "is not supported by this version; use `auth.token_public_key_file`");
+        }
+        if auth.token_secret.as_ref().is_some_and(|secret| secret.expose().len() < SECRET_BYTES_MIN) {
+            self.refuse("auth.token_secret", &format!("has fewer than {SECRET_BYTES_MIN} bytes"));
+        }
+        match (&auth.token_secret, &auth.token_public_key_file) {
+            (Some(_), Some(_)) => {
+                self.refuse("auth.token_public_key_file", "and `auth.token_secret` are both given; one is enough");
+            }
+            (None, Some(path)) if purpose != Purpose::Other => {
+                if let Err(reason) = public_key(path) {
+                    self.refuse("auth.token_public_key_file", &format!("is not usable: {}: {reason}", path.display()));
+                }
+            }
+            (None, None) if self.config.is_cluster() && purpose != Purpose::Other => {
+                let cause = if self.config.redis.url.is_some() { "redis.url" } else { "database.url" };
+                let message = "is missing: in a cluster (`redis.url`, or a PostgreSQL `database.url`) every node needs \
+                               the same one";
+                let source = self.loaded.source(cause);
+                let message = format!("`auth.token_secret` {message}");
+                self.found.problems.push(Problem::new(source, message));
+            }
+            _ => {}
+        }
+    }
+
+    fn names(&mut self) {
+        if let Some(name) = &self.config.node.name
+            && (name.chars().count() > NODE_NAME_CHARS_MAX || !name.chars().all(|sign| sign.is_ascii_graphic()))
+        {
+            self.refuse("node.name", &format!("is not 1 to {NODE_NAME_CHARS_MAX} visible ASCII characters"));
+        }
+        let foreign = self.config.auth.allowed_origins.iter().find(|origin| !is_origin(origin, &[]));
+        if let Some(origin) = foreign {
+            self.refuse("auth.allowed_origins", &format!("has `{origin}`, which is no `scheme://host[:port]`"));
+        }
+        if let Some(part) = unknown_level(&self.config.log.level) {
+            self.refuse(
+                "log.level",
+                &format!("has `{part}`; expected `error`, `warn`, `info`, `debug`, `trace`, `off` or `hubbub_…=level`"),
+            );
+        }
+    }
+
+    fn drain(&mut self) {
+        let drain = &self.config.drain;
+        if drain.grace + drain.spread >= drain.timeout {
+            // The place to look at is the one that somebody touched.
+            let touched = ["drain.timeout", "drain.spread", "drain.grace"];
+            let untouched = |path: &&str| *self.loaded.source(path) != super::problem::Source::Default;
+            let path = touched.into_iter().find(untouched).unwrap_or("drain.timeout");
+            let place = self.loaded.source(path);
+            let message = "`drain.timeout` has to be longer than `drain.grace` and `drain.spread` together";
+            self.found.problems.push(Problem::new(place, message));
+        }
+    }
+
+    fn tls_files(&mut self) {
+        if self.config.tls.mode != TlsMode::Files {
+            return;
+        }
+        let (cert, key) = (self.config.tls.cert_file.clone(), self.config.tls.key_file.clone());
+        for (path, file) in [("tls.cert_file", cert), ("tls.key_file", key)] {
+            match file.as_deref().map(|file| (file, File::open(file))) {
+                None => {
+                    let message = format!("`{path}` is missing: `tls.mode` is `files`");
+                    let problem = Problem::new(self.loaded.source("tls.mode"), message);
+                    self.found.problems.push(problem);
+                }
+                Some((file, Err(error))) => {
+                    self.refuse(path, &format!("cannot be read: {}: {error}", file.display()));
+                }
+                Some((_, Ok(_))) => {}
+            }
+        }
+    }
+}
+
+/// Whether both cannot be listened on at once. Port 0 is any free one.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_address = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && one.port() != 0 && same_address
+}
+
+fn scheme(url: &str) -> Option<&str> {
+    url.split_once("://").map(|(scheme, _)| scheme)
+}
+
+/// Whether the text is `scheme://host[:port]` and nothing more, of one of these schemes (none: of any).
+fn is_origin(text: &str, schemes: &[&str]) -> bool {
+    let Some((scheme, authority)) = text.split_once("://") else { return false };
+    let known = if schemes.is_empty() { !scheme.is_empty() } else { schemes.contains(&scheme) };
+    let spelled = scheme.chars().all(|sign| sign.is_ascii_alphanumeric() || "+-.".contains(sign));
+    let (host, port) = match authority.rsplit_once(':') {
+        // The colons of a bare IPv6 address stand in its brackets.
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let host_spelled = !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ', '*', ',']);
+    known && spelled && host_spelled && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+/// The first part of a log filter that is neither a level nor `hubbub_…=level`.
+fn unknown_level(filter: &str) -> Option<&str> {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    // Foreign crates stay at warnings: what they say at other levels may hold what must never be logged.
+    let target = |text: &str| {
+        text.starts_with("hubbub") && text.chars().all(|sign| sign.is_ascii_alphanumeric() || "_:".contains(sign))
+    };
+    filter.split(',').map(str::trim).find(|part| match part.split_once('=') {
+        None => !LEVELS.contains(part),
+        Some((name, level)) => !target(name) || !LEVELS.contains(&level),
+    })
+}
+
+/// Whether tokens can be checked with the key in this file.
+fn public_key(path: &Path) -> Result<(), String> {
+    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
+    let config = TokenConfig {
+        key: TokenKey::PublicKey(pem),
+        issuer: String::new(),
+        audience: String::new(),
+        lifetime: std::time::Duration::ZERO,
+    };
+    Tokens::new(&config).map(drop).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins() {
+        for good in ["https://chat.example", "http://localhost:8080", "https://[::1]:8443", "https://[::1]", "app://x"]
+        {
+            assert!(is_origin(good, &[]), "{good}");
+        }
+        for bad in
+            ["", "chat.example", "https://", "https://a/", "https://a:x", "https://*.a", "https://u@a", "*", "null"]
+        {
+            assert!(!is_origin(bad, &[]), "{bad}");
+        }
+        assert!(!is_origin("ftp://a", &["http", "https"]));
+    }
+
+    #[test]
+    fn log_filters() {
+        for good in ["info", "off", "info,hubbub_gateway=debug", "hubbub_bus::redis=trace, warn"] {
+            assert_eq!(unknown_level(good), None, "{good}");
+        }
+        for (bad, part) in
+            [("inof", "inof"), ("info,a=loud", "a=loud"), ("", ""), ("info,", ""), ("hyper=info", "hyper=info")]
+        {
+            assert_eq!(unknown_level(bad), Some(part), "{bad}");
+        }
+    }
+
+    #[test]
+    fn listeners_collide_on_the_same_port_of_overlapping_addresses() {
+        for (one, other, expected) in [
+            ("0.0.0.0:1", "127.0.0.1:1", true),
+            ("127.0.0.1:1", "127.0.0.1:1", true),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+            ("127.0.0.1:1", "127.0.0.2:1", false),
+            ("0.0.0.0:1", "0.0.0.0:2", false),
+        ] {
+            let parse = |text: &str| text.parse().expect("address");
+            assert_eq!(collide(parse(one), parse(other)), expected, "{one} {other}");
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The table of keys: the one place that knows each key's name, form, bounds, flag and meaning.
+//!
+//! The check of the file, the environment, the flags, `config show` and `config reference` all read this
+//! table. Must never hold a default: those are the values of [`Config::default`].
+
+use super::field::Field;
+use super::value::{Kind, Value};
+use super::{Config, LogFormat, TlsMode};
+
+/// One key.
+pub(crate) struct Key {
+    /// The path in the file, such as `auth.token_secret`.
+    pub(crate) path: &'static str,
+    pub(crate) kind: Kind,
+    /// For people, in Markdown.
+    pub(crate) doc: &'static str,
+    /// Masked when shown, and also taken from a file that `<path>_file` names.
+    pub(crate) secret: bool,
+    /// Without its dashes.
+    pub(crate) flag: Option<&'static str>,
+    /// What the default is where it cannot stand in the configuration itself.
+    pub(crate) default_words: Option<&'static str>,
+    pub(crate) read: fn(&Config) -> Option<Value>,
+    pub(crate) write: fn(&mut Config, Value) -> Result<(), Value>,
+}
+
+impl Key {
+    const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
+    const fn flag(mut self, name: &'static str) -> Self {
+        self.flag = Some(name);
+        self
+    }
+
+    const fn default_words(mut self, words: &'static str) -> Self {
+        self.default_words = Some(words);
+        self
+    }
+
+    /// The path of the key that names a file to read this one from; none where it is no secret.
+    pub(crate) fn twin(&self) -> Option<String> {
+        self.secret.then(|| format!("{}_file", self.path))
+    }
+}
+
+/// What all variables begin with.
+pub(crate) const PREFIX: &str = "HUBBUB_";
+
+/// The variable for the key of this path: the prefix and the path in capitals joined by `_`.
+pub(crate) fn variable(path: &str) -> String {
+    format!("{PREFIX}{}", path.to_ascii_uppercase().replace('.', "_"))
+}
+
+/// The key of this path, and whether the path is that of its file twin.
+pub(crate) fn find(path: &str) -> Option<(&'static Key, bool)> {
+    KEYS.iter().find_map(|key| match path.strip_prefix(key.path) {
+        Some("") => Some((key, false)),
+        Some("_file") if key.secret => Some((key, true)),
+        _ => None,
+    })
+}
+
+/// Every path that the file may hold, twins included.
+pub(crate) fn paths() -> Vec<String> {
+    KEYS.iter().flat_map(|key| [Some(key.path.to_owned()), key.twin()]).flatten().collect()
+}
+
+macro_rules! key {
+    ($first:ident $(. $rest:ident)*, $kind:expr, $doc:expr) => {
+        Key {
+            path: concat!(stringify!($first) $(, ".", stringify!($rest))*),
+            kind: $kind,
+            doc: $doc,
+            secret: false,
+            flag: None,
+            default_words: None,
+            read: |config| Field::read(&config.$first$(.$rest)*),
+            write: |config, value| Field::write(&mut config.$first$(.$rest)*, value),
+        }
+    };
+}
+
+/// Counts beyond this are mistakes; every consumer fits it.
+const COUNT_MAX: u64 = 1_000_000_000;
+
+const COUNT: Kind = Kind::Number { min: 0, max: COUNT_MAX };
+
+/// Buffers of this size and more would be mistakes.
+const SIZE: Kind = Kind::Size { min: 0, max: 1 << 30 };
+
+const DAY_MS: u64 = 24 * 3_600_000;
+
+const DURATION: Kind = Kind::Duration { min_ms: 0, max_ms: DAY_MS };
+
+/// The keys, in the order of the reference. The part before the first dot is the key's group.
+pub(crate) static KEYS: &[Key] = &[
+    key!(listen, Kind::Address, "Where clients connect: WebSocket, HTTP API, browser client. Port 0: any free one.")
+        .flag("listen"),
+    key!(ops_listen, Kind::Address, "Where operators look: health, metrics, debug. Plain HTTP, never for the public.")
+        .flag("ops-listen"),
+    key!(
+        public_url,
+        Kind::Url,
+        "How clients reach the node or its balancer, `https://host[:port]`: for links and cookies."
+    )
+    .flag("public-url")
+    .default_words("from `listen`"),
+    key!(data_folder, Kind::Path, "Where the node keeps what it makes by itself: token secret, certificate, SQLite.")
+        .flag("data-folder"),
+    key!(
+        tls.mode,
+        Kind::Choice(TlsMode::NAMES),
+        "`self-signed`: a certificate made at the first start and kept in the data folder. `files`: from \
+         `tls.cert_file` and `tls.key_file`, read again when they change. `off`: behind a proxy that terminates TLS."
+    )
+    .flag("tls-mode"),
+    key!(tls.cert_file, Kind::Path, "Certificate chain in PEM, the node's own first.").flag("tls-cert-file"),
+    key!(tls.key_file, Kind::Path, "The private key in PEM.").flag("tls-key-file"),
+    key!(database.url, Kind::Url, "`sqlite://path`, or `postgres://user:password@host/name`.")
+        .secret()
+        .flag("database-url")
+        .default_words("`\"sqlite://data/hubbub.db\"`, in `data_folder`"),
+    key!(
+        database.migrate,
+        Kind::Bool,
+        "Create and migrate the database at start. With `false` a database that lacks migrations stops the start: \
+         run `hubbub migrate` before."
+    ),
+    key!(
+        database.pool_max,
+        Kind::Number { min: 1, max: 1_000 },
+        "Most connections of this node to PostgreSQL, or most readers of the SQLite file."
+    ),
+    key!(
+        redis.url,
+        Kind::Url,
+        "`redis://:password@host:port/db`, or `rediss://…` over TLS: what nodes share. Without it a node is alone."
+    )
+    .secret()
+    .flag("redis-url"),
+    key!(redis.publish_urls, Kind::List, "Several independent Redis servers. Not supported by this version: refused."),
+    key!(
+        auth.token_secret,
+        Kind::Text,
+        "Signs and checks access tokens (HS256): the bytes of this text, at least 32. Required in a cluster, the same \
+         on every node."
+    )
+    .secret()
+    .default_words("made in the data folder on one node"),
+    key!(
+        auth.token_public_key_file,
+        Kind::Path,
+        "In place of the secret: a public key in PEM (Ed25519: EdDSA, RSA: RS256) of whoever issues the tokens. Such \
+         a node checks tokens and issues none."
+    ),
+    key!(auth.jwks_url, Kind::Url, "Public keys of an issuer by URL. Not supported by this version: refused."),
+    key!(auth.token_issuer, Kind::Text, "The `iss` of tokens."),
+    key!(auth.token_audience, Kind::Text, "The `aud` of tokens."),
+    key!(
+        auth.token_lifetime,
+        Kind::Duration { min_ms: 1_000, max_ms: 366 * DAY_MS },
+        "How long a token from a login is good."
+    ),
+    key!(
+        auth.allowed_origins,
+        Kind::List,
+        "Origins of browser clients beside the node's own, as `scheme://host[:port]`."
+    ),
+    key!(node.name, Kind::Text, "Shown in metrics, logs and `session.ready`.")
+        .flag("node-name")
+        .default_words("host name and a random part"),
+    key!(
+        websocket.deflate,
+        Kind::Bool,
+        "Agree to `permessage-deflate` when a client offers it, without context takeover on either side."
+    ),
+    key!(
+        websocket.tick,
+        Kind::Duration { min_ms: 0, max_ms: 1_000 },
+        "In a busy room, events of so long a time go out in one write; an idle room delivers at once. 0: never joined."
+    ),
+    key!(drain.grace, DURATION, "After SIGTERM: not ready any more, but serving on for this long."),
+    key!(drain.spread, DURATION, "Then connections are closed, spread over this time."),
+    key!(drain.timeout, DURATION, "From the signal to the end of the process at most; more than the two together."),
+    key!(limits.body_chars_max, COUNT, "Longest message body, in Unicode scalar values; over it: 10003."),
+    key!(limits.frame_bytes_max, SIZE, "Largest WebSocket frame; over it: close 1009."),
+    key!(
+        limits.message_bytes_max,
+        SIZE,
+        "Largest WebSocket message, reassembled and inflated (over it: close 1009), and largest HTTP body (413)."
+    ),
+    key!(
+        limits.handshake_timeout,
+        DURATION,
+        "From the connection to the end of the request's head, TLS included; over it: HTTP 408, a mute socket is closed."
+    ),
+    key!(limits.handshake_bytes_max, SIZE, "Largest request line and headers; over it: HTTP 431."),
+    key!(
+        limits.connection_commands_per_10s,
+        COUNT,
+        "Commands of a connection in 10 seconds, refused ones too; over it: 40001, close 1008."
+    ),
+    key!(
+        limits.connection_frames_per_10s,
+        COUNT,
+        "Frames of a connection in 10 seconds, fragments and control frames too; over it: close 1008."
+    ),
+    key!(limits.user_sends_per_minute, COUNT, "Sends of a user over the whole cluster; over it: 40001."),
+    key!(limits.user_fetches_per_minute, COUNT, "Lists and searches of a user over the whole cluster; over it: 40001."),
+    key!(limits.user_typing_per_minute, COUNT, "Typing signals of a user over the whole cluster; over it: 40001."),
+    key!(limits.connections_per_user, COUNT, "Connections of a user over the whole cluster; over it: 40002, HTTP 429."),
+    key!(
+        limits.connections_per_address,
+        COUNT,
+        "Connections from an address over the whole cluster; over it: 40002, HTTP 429. Raise it behind a proxy."
+    ),
+    key!(limits.connections_per_node, COUNT, "Connections of this node; over it: 90003, HTTP 503."),
+    key!(limits.subscriptions_per_connection, COUNT, "Rooms that a connection may follow; over it: 40005."),
+    key!(limits.authentication_timeout, DURATION, "From the upgrade to a valid token; over it: 20008, close 4501."),
+    key!(
+        limits.heartbeat_interval,
+        DURATION,
+        "How often the node pings; any frame back is life, two missed: close 4001."
+    ),
+    key!(limits.outbox_bytes_max, SIZE, "What may wait for one slow socket; over it: close 4000."),
+    key!(limits.page_max, COUNT, "Longest page of a list; longer ones are cut."),
+    key!(limits.replay_events_max, COUNT, "Most events replayed on a subscription; what is older is named in `gap`."),
+    key!(
+        log.level,
+        Kind::Text,
+        "`error`, `warn`, `info`, `debug`, `trace` or `off`; also by crate, such as `info,hubbub_gateway=debug`. \
+         Bodies, tokens and passwords are never logged at any level."
+    )
+    .flag("log-level"),
+    key!(log.format, Kind::Choice(LogFormat::NAMES), "`auto`: pretty on a terminal, JSON elsewhere.")
+        .flag("log-format"),
+];

@@ -1,0 +1,175 @@
+//! The configuration: one [`Config`], read once at start (CONTRACT §2).
+//!
+//! Owns every setting, where it may come from and whether it is possible. Must never be read again by a
+//! running node: what a part of the house needs, it is told.
+
+mod check;
+mod environment;
+pub(crate) mod field;
+mod file;
+pub(crate) mod keys;
+mod load;
+mod nearest;
+pub(crate) mod problem;
+mod reference;
+pub(crate) mod secret;
+mod show;
+pub(crate) mod value;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hubbub_chat::Limits;
+
+pub(crate) use check::Purpose;
+pub(crate) use load::{Given, Loaded, load};
+pub(crate) use problem::Problems;
+pub(crate) use reference::reference;
+
+use field::choice;
+use secret::Secret;
+
+/// Every setting of a node. The defaults stand here, the names and bounds in [`keys`].
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) ops_listen: SocketAddr,
+    pub(crate) public_url: Option<String>,
+    /// The secrets and certificates that a node makes by itself, and the default database.
+    pub(crate) data_folder: PathBuf,
+    pub(crate) tls: Tls,
+    pub(crate) database: Database,
+    pub(crate) redis: Redis,
+    pub(crate) auth: Auth,
+    pub(crate) node: Node,
+    pub(crate) websocket: WebSocket,
+    pub(crate) drain: Drain,
+    pub(crate) limits: Limits,
+    pub(crate) log: Log,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tls {
+    pub(crate) mode: TlsMode,
+    pub(crate) cert_file: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum TlsMode {
+    #[default]
+    SelfSigned,
+    Files,
+    Off,
+}
+
+choice!(TlsMode { SelfSigned = "self-signed", Files = "files", Off = "off" });
+
+#[derive(Clone, Debug)]
+pub(crate) struct Database {
+    pub(crate) url: Secret,
+    pub(crate) migrate: bool,
+    pub(crate) pool_max: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Redis {
+    pub(crate) url: Option<Secret>,
+    /// Known, so that its refusal can say why; see [`check`].
+    pub(crate) publish_urls: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Auth {
+    pub(crate) token_secret: Option<Secret>,
+    pub(crate) token_public_key_file: Option<PathBuf>,
+    /// Known, so that its refusal can say why; see [`check`].
+    pub(crate) jwks_url: Option<String>,
+    pub(crate) token_issuer: String,
+    pub(crate) token_audience: String,
+    /// Of tokens that a login hands out.
+    pub(crate) token_lifetime: Duration,
+    pub(crate) allowed_origins: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Node {
+    /// None: made at start.
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct WebSocket {
+    pub(crate) deflate: bool,
+    /// Over which the frames of a busy room are joined.
+    pub(crate) tick: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Drain {
+    pub(crate) grace: Duration,
+    pub(crate) spread: Duration,
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    pub(crate) level: String,
+    pub(crate) format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Pretty on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    Pretty,
+    Json,
+}
+
+choice!(LogFormat { Auto = "auto", Pretty = "pretty", Json = "json" });
+
+/// The folder of the default database and of everything that a node makes by itself.
+const DATA_FOLDER: &str = "data";
+
+impl Default for Config {
+    fn default() -> Self {
+        let drain = hubbub_gateway::DrainConfig::default();
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8443)),
+            ops_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9443)),
+            public_url: None,
+            data_folder: PathBuf::from(DATA_FOLDER),
+            tls: Tls::default(),
+            database: Database { url: sqlite_url(DATA_FOLDER), migrate: true, pool_max: 16 },
+            redis: Redis::default(),
+            auth: Auth {
+                token_secret: None,
+                token_public_key_file: None,
+                jwks_url: None,
+                token_issuer: "hubbub".to_owned(),
+                token_audience: "hubbub".to_owned(),
+                token_lifetime: Duration::from_secs(3_600),
+                allowed_origins: Vec::new(),
+            },
+            node: Node::default(),
+            websocket: WebSocket { deflate: true, tick: Duration::from_millis(2) },
+            drain: Drain { grace: drain.grace, spread: drain.spread, timeout: drain.timeout },
+            limits: Limits::default(),
+            log: Log { level: "info".to_owned(), format: LogFormat::Auto },
+        }
+    }
+}
+
+impl Config {
+    /// Whether other nodes may share what this one works with.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.redis.url.is_some() || !self.database.url.expose().starts_with("sqlite:")
+    }
+}
+
+/// The default database in this data folder.
+fn sqlite_url(folder: &str) -> Secret {
+    Secret::new(format!("sqlite://{}/hubbub.db", folder.trim_end_matches('/')))
+}

@@ -1,0 +1,86 @@
+//! `hubbub config reference`: every key in Markdown; `docs/configuration.md` is its output.
+//!
+//! Must never know a key: it prints the table.
+
+use super::Config;
+use super::keys::{KEYS, Key};
+
+const PREFACE: &str = "\
+# Configuration
+
+A node reads one file, environment variables and flags once at its start. A flag is stronger than a variable, a
+variable stronger than the file, the file stronger than the default.
+
+- **File**: `--config FILE`, else `./hubbub.toml`, else `/etc/hubbub/hubbub.toml`, if there. TOML; `a.b` below is the key
+  `b` of the table `[a]`.
+- **Variable**: `HUBBUB_` and the key in capitals joined by `_`: `HUBBUB_DATABASE_URL` is `database.url`. Lists are
+  comma separated; an empty variable is as if it were not set.
+- **Flag**: for the common keys, as marked.
+- **Secrets** (marked) may be given as the path of a file that holds them, in the key with `_file` at its end:
+  `auth.token_secret_file`, `HUBBUB_AUTH_TOKEN_SECRET_FILE`. One line's end at the end of the file is not part of it.
+- **Durations** are `\"500ms\"`, `\"30s\"`, `\"5m\"` or `\"1h\"`; **sizes** are bytes, or `\"64KiB\"`, `\"1MiB\"`, `\"1GiB\"`. Paths
+  are relative to the folder in which the program runs.
+
+An unknown key in the file or an impossible value stops the start with exit code 78; all of them are listed at once,
+each with its place. Unknown `HUBBUB_*` variables are warned about only. `hubbub config check` says whether a node could
+start with what it is given, `hubbub config show` what that is and where each value comes from, with secrets masked.
+This page is the output of `hubbub config reference`.
+";
+
+/// The whole reference.
+pub(crate) fn reference() -> String {
+    let defaults = Config::default();
+    let mut text = PREFACE.to_owned();
+    let mut group = None;
+    for key in KEYS {
+        let this = key.path.split_once('.').map_or("", |(group, _)| group);
+        if group != Some(this) {
+            let title = if this.is_empty() { "The node".to_owned() } else { format!("`{this}`") };
+            let zero = if this == "limits" { "\n0 means none. Byte limits include the limit itself.\n" } else { "" };
+            text += &format!("\n## {title}\n{zero}\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n");
+            group = Some(this);
+        }
+        text += &row(key, &defaults);
+    }
+    text
+}
+
+fn row(key: &Key, defaults: &Config) -> String {
+    let default = match (key.default_words, (key.read)(defaults)) {
+        (Some(words), _) => words.to_owned(),
+        (None, Some(value)) => format!("`{}`", key.kind.write_toml(&value)),
+        (None, None) => "none".to_owned(),
+    };
+    let mut marks = String::new();
+    if key.secret {
+        marks += " Secret.";
+    }
+    if let Some(flag) = key.flag {
+        marks += &format!(" Flag `--{flag}`.");
+    }
+    format!("| `{}` | {} | {default} | {}{marks} |\n", key.path, key.kind.word(), key.doc)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_stands_once_with_its_default() {
+        let text = reference();
+        for key in KEYS {
+            let start = format!("| `{}` |", key.path);
+            let rows: Vec<&str> = text.lines().filter(|line| line.starts_with(&start)).collect();
+            assert_eq!(rows.len(), 1, "{}", key.path);
+            assert_eq!(rows[0].matches('|').count(), 5, "a bar in the words breaks the table: {}", rows[0]);
+        }
+        for row in [
+            "| `listen` | address:port | `\"0.0.0.0:8443\"` |",
+            "| `limits.frame_bytes_max` | size | `\"64KiB\"` |",
+            "| `limits.heartbeat_interval` | duration | `\"25s\"` |",
+            "| `redis.url` | URL | none |",
+        ] {
+            assert!(text.contains(row), "{row}");
+        }
+    }
+}

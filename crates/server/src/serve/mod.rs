@@ -1,0 +1,153 @@
+//! Running a node: what is opened in which order, and how it ends.
+//!
+//! Must never decide anything that a part of the house decides.
+
+mod parts;
+mod signals;
+mod waiting;
+
+use std::time::Duration;
+
+use hubbub_bus::{Bus, BusError};
+use hubbub_chat::{Chat, ChatConfig};
+use hubbub_gateway::{Gateway, Health, Listening, Ops, StartError};
+use hubbub_store::Store;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use parts::{open_store, store_config};
+
+use crate::config::{Config, Loaded, TlsMode};
+use crate::failure::{Failure, one_line};
+use crate::{log, metrics, signing};
+use signals::Signals;
+
+/// What is kept of `drain.timeout` for the store and the bus to close.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// Makes `aws_lc_rs` the one provider of cryptography in this process. Called once, before anything speaks TLS.
+pub(crate) fn install_tls() {
+    // Only a second call fails, and then the first one's provider stays.
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+}
+
+/// Runs a node until it is told to end.
+pub(crate) fn run(loaded: &Loaded) -> Result<(), Failure> {
+    log::start(&loaded.config.log.level, loaded.config.log.format);
+    for warning in &loaded.warnings {
+        tracing::warn!(place = %warning.place, "{warning}");
+    }
+    raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("hubbub").enable_all().build()?;
+    let outcome = runtime.block_on(live(loaded));
+    // Nobody waits for a thread that hashes a password for a client who has gone.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// From the first signal handler to the last closed connection.
+async fn live(loaded: &Loaded) -> Result<(), Failure> {
+    let mut signals = Signals::install()?;
+    let stop_ops = CancellationToken::new();
+    let started = tokio::select! {
+        node = start(loaded, stop_ops.clone()) => Some(node?),
+        signal = signals.stop() => {
+            tracing::info!(signal, "stopped before the start was complete");
+            None
+        }
+    };
+    let Some(node) = started else { return Ok(()) };
+    let signal = signals.stop().await;
+    let deadline = Instant::now() + loaded.config.drain.timeout;
+    tracing::info!(signal, "stopping");
+    tokio::select! {
+        () = node.stop(deadline) => {
+            stop_ops.cancel();
+            tracing::info!("stopped");
+            Ok(())
+        }
+        signal = signals.stop() => Err(Failure::Refused(format!("a second signal ({signal}): stopped at once"))),
+    }
+}
+
+/// Everything that a running node holds.
+struct Running {
+    gateway: Gateway,
+    store: Store,
+    bus: Bus,
+}
+
+/// Opens everything in order. What can be refused without the database is refused before it is asked.
+async fn start(loaded: &Loaded, stop_ops: CancellationToken) -> Result<Running, Failure> {
+    let config = &loaded.config;
+    let name = parts::node_name(config);
+    let gateway_config = parts::gateway_config(config, &name);
+    let registry = metrics::registry().map_err(|error| Failure::Refused(error.to_string()))?;
+    if parts::needs_data_folder(config) {
+        signing::make_private_folder(&config.data_folder)?;
+    }
+    let tokens = signing::token_config(config)?;
+    let ops = Ops::bind(config.ops_listen).await;
+    let ops = ops.map_err(|error| Failure::Refused(format!("cannot listen on {}: {error}", config.ops_listen)))?;
+    let listening = Listening::bind(&gateway_config).map_err(|error| not_started(config, &error))?;
+    let health = Health::new(registry.clone(), loaded.show_json());
+    let ops_address = ops.address;
+    ops.start(health.clone(), stop_ops);
+    tracing::info!(node = name, ops = %ops_address, version = env!("CARGO_PKG_VERSION"), "starting");
+
+    let bus = Bus::open(parts::bus_config(config, &name), &registry).await.map_err(bus_refused)?;
+    let store = waiting::open(config, &registry, &bus, &health).await?;
+    let chat_config = ChatConfig { limits: config.limits.clone(), tokens };
+    let chat = Chat::new(store.clone(), bus.clone(), chat_config)
+        .map_err(|error| Failure::Misconfigured(error.to_string()))?;
+    let gateway = Gateway::start(gateway_config, listening, chat, &registry, health)
+        .map_err(|error| not_started(config, &error))?;
+    tracing::info!(node = name, listen = %gateway.address(), ops = %ops_address, "serving");
+    Ok(Running { gateway, store, bus })
+}
+
+impl Running {
+    /// Drains, then closes what is below. Returns before `deadline`, whatever still hangs then.
+    async fn stop(&self, deadline: Instant) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let drained = timeout_at(deadline - CLOSING.min(left / 4), self.gateway.drain()).await;
+        if drained.is_err() {
+            tracing::warn!("connections are left over and dropped: `drain.timeout` has passed");
+            self.gateway.stop();
+        }
+        // What was accepted is committed and answered before the store closes, and published before the bus does.
+        let closed = timeout_at(deadline, async {
+            self.store.close().await;
+            self.bus.close().await;
+        });
+        if closed.await.is_err() {
+            tracing::warn!("the store or the bus did not close within `drain.timeout`");
+        }
+    }
+}
+
+fn not_started(config: &Config, error: &StartError) -> Failure {
+    let reason = one_line(error);
+    // A certificate that was made by the node itself fails for the folder's sake, which no key describes.
+    let configured = matches!(error, StartError::Tls(_)) && config.tls.mode == TlsMode::Files;
+    if configured { Failure::Misconfigured(reason) } else { Failure::Refused(reason) }
+}
+
+fn bus_refused(error: BusError) -> Failure {
+    let reason = one_line(&error);
+    match error {
+        BusError::Metrics(_) => Failure::Refused(reason),
+        BusError::Address { .. } | BusError::Scheme { .. } | BusError::Setting(_) => Failure::Misconfigured(reason),
+    }
+}
+
+/// Every connection is a descriptor: take as many as the system allows, as the soft limit is far lower for
+/// programs that use `select`.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, soft_limit = limit.current, "the limit of open files stays");
+    }
+}
