@@ -23,7 +23,11 @@ pub(super) const HELP: [&str; 9] = [
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Wish {
     /// Send a body to a room, or to the present one.
-    Send { room: Option<String>, body: String, client_msg_id: Option<String> },
+    Send {
+        room: Option<String>,
+        body: String,
+        client_msg_id: Option<String>,
+    },
     Join(String),
     Leave(Option<String>),
     /// Make a room the present one.

@@ -59,9 +59,10 @@ pub(super) fn terminal() -> io::Result<mpsc::Receiver<Input>> {
     })
 }
 
-type Send<'a> = &'a dyn Fn(Input) -> bool;
+/// Passes on what was read; false when nobody reads it any more.
+type Pass<'a> = &'a dyn Fn(Input) -> bool;
 
-fn spawn(read: impl FnOnce(Send<'_>) -> Option<io::Error> + std::marker::Send + 'static) -> io::Result<mpsc::Receiver<Input>> {
+fn spawn(read: impl FnOnce(Pass<'_>) -> Option<io::Error> + Send + 'static) -> io::Result<mpsc::Receiver<Input>> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     std::thread::Builder::new().name("chat-input".into()).spawn(move || {
         let failure = read(&|input| sender.blocking_send(input).is_ok());

@@ -71,9 +71,8 @@ fn clock(at: Timestamp) -> String {
 
 /// FNV-1a over the id: stable over runs and machines, and over renaming.
 fn colour_of(user: &UserRef) -> u8 {
-    let hash = user.id.as_uuid().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    let hash = user.id.as_uuid().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, step);
     NAME_COLOURS[usize::try_from(hash % NAME_COLOURS.len() as u64).unwrap_or(0)]
 }
 

@@ -27,7 +27,7 @@ pub(super) fn lines(text: &str) -> Vec<String> {
     text.split('\n').map(one_line).collect()
 }
 
-const fn is_harmful(character: char) -> bool {
+fn is_harmful(character: char) -> bool {
     character.is_control()
         || matches!(character,
             // Line and paragraph separators, marks and overrides of direction, isolates.
@@ -94,7 +94,9 @@ mod tests {
     fn nothing_that_a_terminal_obeys_comes_through() {
         let all: String = (0..=0x10_ffff).filter_map(char::from_u32).collect();
         for line in lines(&all) {
-            assert!(!line.chars().any(|character| character.is_control() || matches!(character, '\u{202e}' | '\u{200b}')));
+            assert!(
+                !line.chars().any(|character| character.is_control() || matches!(character, '\u{202e}' | '\u{200b}'))
+            );
         }
         assert_eq!(one_line("\u{1b}[2Ja\u{9b}31mb\u{7}\r"), "\u{fffd}[2Ja\u{fffd}31mb\u{fffd}\u{fffd}");
         assert_eq!(one_line("a\tb"), "a    b");
