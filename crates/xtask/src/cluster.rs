@@ -50,6 +50,11 @@ pub(crate) fn scratch(project: &Project) -> PathBuf {
     project.target.join("cluster")
 }
 
+/// Where the first node keeps the certificate that it made.
+fn certificate_folder(scratch: &Path) -> PathBuf {
+    scratch.join("node-1").join(node::DATA_FOLDER)
+}
+
 /// Builds, starts and watches everything until Ctrl-C.
 pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
     tools::ensure(project, &tools::BUILD)?;
@@ -97,7 +102,7 @@ fn start_nodes(
 ) -> Result<Vec<Node>> {
     let secret = login::random_secret()?;
     let ports = process::free_ports(usize::from(options.nodes) * 2)?;
-    let certificate = scratch.join("node-1").join(node::DATA_FOLDER);
+    let certificate = certificate_folder(scratch);
     let mut nodes = Vec::new();
     for (index, pair) in ports.chunks_exact(2).enumerate() {
         let name = format!("node-{}", index + 1);
@@ -106,6 +111,7 @@ fn start_nodes(
         let mut settings = vec![
             ("HUBBUB_LISTEN", format!("127.0.0.1:{}", pair[0])),
             ("HUBBUB_OPS_LISTEN", format!("127.0.0.1:{}", pair[1])),
+            ("HUBBUB_DATA_FOLDER", node::DATA_FOLDER.to_owned()),
             ("HUBBUB_DATABASE_URL", database_url.to_owned()),
             ("HUBBUB_REDIS_URL", redis_url.to_owned()),
             ("HUBBUB_AUTH_TOKEN_SECRET", secret.clone()),
@@ -115,7 +121,9 @@ fn start_nodes(
         if index > 0 {
             // A balancer moves clients between nodes, so that all have to show one certificate.
             settings.push(("HUBBUB_TLS_MODE", "files".to_owned()));
-            for (key, file) in [("HUBBUB_TLS_CERT_FILE", "cert.pem"), ("HUBBUB_TLS_KEY_FILE", "key.pem")] {
+            for (key, file) in
+                [("HUBBUB_TLS_CERT_FILE", node::CERTIFICATE), ("HUBBUB_TLS_KEY_FILE", node::CERTIFICATE_KEY)]
+            {
                 settings.push((key, certificate.join(file).display().to_string()));
             }
         }
@@ -136,11 +144,12 @@ fn greet(nodes: &[Node], balancer: &str, scratch: &Path) -> Result<()> {
         println!("  {name}    wss://localhost:{port}  ops http://127.0.0.1:{ops_port}  pid {pid}");
     }
     println!("  logs      {}", scratch.display());
+    let certificate = certificate_folder(scratch).join(node::CERTIFICATE);
     for name in USERS {
         let password = first.hubbub.add_user(name)?;
         println!("\n  {name}, password {password}");
         let token = first.hubbub.mint_token(name)?;
-        println!("  {}", login::chat_line(&first.hubbub.program, balancer, &token));
+        println!("  {}", login::chat_line(&first.hubbub.program, balancer, &certificate, &token));
     }
     println!("\nAny node's address does in place of the balancer's. Ctrl-C stops everything.");
     Ok(())

@@ -22,6 +22,9 @@ const SECRET_CHARS: usize = 52;
 /// Long enough to try things out for a day.
 const TOKEN_LIFE: &str = "24h";
 
+/// Where people meet first.
+const ROOM: &str = "lobby";
+
 /// The `hubbub` program with the configuration of one node.
 pub(crate) struct Hubbub {
     pub(crate) program: PathBuf,
@@ -82,9 +85,10 @@ impl Hubbub {
     }
 }
 
-/// The line to paste into another terminal.
-pub(crate) fn chat_line(program: &Path, url: &str, token: &str) -> String {
-    format!("{} chat --url {url} --room lobby --token {token}", program.display())
+/// The line to paste into another terminal. The certificate is the node's own, so it has to be named.
+pub(crate) fn chat_line(program: &Path, url: &str, certificate: &Path, token: &str) -> String {
+    let (program, certificate) = (program.display(), certificate.display());
+    format!("{program} chat --url {url} --ca {certificate} --create --room {ROOM} --token {token}")
 }
 
 /// A secret to sign tokens with, longer than the least that a node accepts (32 bytes).

@@ -15,6 +15,10 @@ use crate::{signals, tools};
 /// Where the node keeps its database and secrets, relative to the root.
 pub(crate) const DATA_FOLDER: &str = "data";
 
+/// The self-signed certificate and its key in the data folder of a node.
+pub(crate) const CERTIFICATE: &str = "cert.pem";
+pub(crate) const CERTIFICATE_KEY: &str = "key.pem";
+
 /// Tells `clean` that the folder was made here.
 pub(crate) const MARKER: &str = ".made-by-xtask-run";
 
@@ -72,6 +76,7 @@ fn settings(options: &Options) -> Vec<(&'static str, String)> {
     let mut settings = vec![
         ("HUBBUB_LISTEN", format!("0.0.0.0:{}", options.port)),
         ("HUBBUB_OPS_LISTEN", format!("127.0.0.1:{}", options.ops_port)),
+        ("HUBBUB_DATA_FOLDER", DATA_FOLDER.to_owned()),
         ("HUBBUB_DATABASE_URL", format!("sqlite://{DATA_FOLDER}/hubbub.db")),
     ];
     settings.extend(quick_drain());
@@ -91,8 +96,9 @@ fn greeting(hubbub: &Hubbub, url: &str) -> Result<String> {
     } else {
         format!("{USER}, password {}", hubbub.add_user(USER)?)
     };
+    let certificate = hubbub.folder.join(DATA_FOLDER).join(CERTIFICATE);
     let page = url.replacen("wss://", "https://", 1);
-    let chat = login::chat_line(&hubbub.program, url, &hubbub.mint_token(USER)?);
+    let chat = login::chat_line(&hubbub.program, url, &certificate, &hubbub.mint_token(USER)?);
     Ok(format!(
         "\nHubbub is ready.\n  address  {url}/v1/ws, {page}/\n  login    {login}\n  talk     {chat}\n\nCtrl-C stops it."
     ))

@@ -7,8 +7,13 @@ use crate::tidy::Violation;
 use crate::tidy::syntax::{self, Item, Kind};
 use crate::tidy::tree::Tree;
 
-const FORBIDDEN_WORDS: [&str; 9] =
-    ["manager", "managers", "helper", "helpers", "util", "utils", "utility", "info", "data"];
+const FORBIDDEN_WORDS: [&str; 8] = ["manager", "managers", "helper", "helpers", "util", "utils", "utility", "info"];
+
+/// Forbidden as what a name ends in, where it stands for the thing itself; a data folder is something.
+const EMPTY_NOUN: &str = "data";
+
+/// The types of the wire's field `data` (CONTRACT, events) are called after it.
+const WIRE_FIELD_TYPE: &str = "EventData";
 
 /// Every item or file of a forbidden name.
 pub(super) fn forbidden(tree: &Tree) -> Vec<Violation> {
@@ -38,6 +43,9 @@ fn complaint(item: &Item) -> Option<String> {
 /// The first forbidden word in a name of any case, e.g. `util` in `TimeUtil` and `time_util`.
 fn forbidden_word(name: &str) -> Option<&'static str> {
     let words = words(name);
+    if words.last().is_some_and(|word| word == EMPTY_NOUN) && !name.ends_with(WIRE_FIELD_TYPE) {
+        return Some(EMPTY_NOUN);
+    }
     FORBIDDEN_WORDS.into_iter().find(|forbidden| words.iter().any(|word| word == forbidden))
 }
 
@@ -91,6 +99,8 @@ mod tests {
             "struct Metadata;",
             "fn update() { info!(\"x\"); }",
             "struct Event { data: Body }",
+            "enum RoomEventData {}",
+            "fn data_folder() {}",
             "fn getter() {}",
             "impl Type<Db> for Id { fn type_info() {} }",
             "fn utilisation() {}",
