@@ -56,7 +56,6 @@ enum Phase {
 
 /// What one client needs to know.
 struct Seat {
-    name: String,
     token: String,
     rooms: Vec<RoomId>,
     recorder: Recorder,
@@ -130,7 +129,7 @@ impl Swarm {
         let pause = Duration::from_secs_f64(config.clients as f64 / config.rate.max(0.001));
         let token = cluster.users[user].token.clone();
         self.recorders.push((recorder.clone(), rooms.clone()));
-        let seat = Seat { name, token, rooms, recorder, phase, rng, pause, mutation: config.mutation };
+        let seat = Seat { token, rooms, recorder, phase, rng, pause, mutation: config.mutation };
         // Every third client comes through the balancer, if there is one.
         let balanced = cluster.balancer.is_some() && index % 3 == 2;
         if bare {
