@@ -5,6 +5,7 @@
 mod directory;
 mod fixture;
 mod log;
+mod lost_commit;
 mod model;
 mod opening;
 mod outage;

@@ -127,6 +127,30 @@ async fn check(store: &Store, rooms: &[RoomId], answers: &Answers) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_postgres_opens_the_circuit_and_is_found_again() {
+    let server = tokio::task::spawn_blocking(|| Server::start(&["fsync=off"])).await.unwrap();
+    server.create_database("hubbub");
+    let database = Database { url: server.url("hubbub"), folder: None };
+    let store = database.open().await;
+    let ada = person("ada");
+    let room = room_of(&store, std::slice::from_ref(&ada)).await;
+    server.freeze();
+    // It neither answers nor refuses: only its silence tells.
+    let answers = Answers::default();
+    let writing = persist(&store, message(room, &ada, "k", "x"), "k", &answers);
+    tokio::pin!(writing);
+    tokio::select! {
+        () = &mut writing => panic!("nobody can have answered"),
+        () = until(async || !store.is_up()) => {}
+    }
+    assert_eq!(store.heads(&[room]).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    server.thaw();
+    writing.await;
+    until(async || store.is_up()).await;
+    check(&store, &[room], &answers).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sqlite_store_that_is_dropped_keeps_what_it_answered() {
     let database = Database::sqlite();
     let answers = Answers::default();

@@ -22,6 +22,7 @@ const JANITOR: &str = r#"
     pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
     if [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ] && tr '\0' ' ' < "/proc/$pid/cmdline" 2>/dev/null | grep -qF "$1/data"; then
         kill -QUIT "$pid"
+        kill -CONT "$pid" $(ps -o pid= --ppid "$pid")
         for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
             [ -d "/proc/$pid" ] || break
             sleep 0.05
@@ -106,6 +107,28 @@ impl Server {
         process.wait().expect("our own child");
     }
 
+    /// Stops the server in its steps, as a machine does that is paused, until [`Server::thaw`].
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets the server go on.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    /// Signals the server first, so that it makes no more children, and then those that it has.
+    fn signal(&self, signal: &str) {
+        let server = self.process.as_ref().expect("a server that runs").id();
+        let send = |process: &str| Command::new("kill").args(["-s", signal, process]).status().expect("kill runs");
+        assert!(send(&server.to_string()).success(), "the server hears the signal");
+        let children =
+            Command::new("ps").args(["-o", "pid=", "--ppid", &server.to_string()]).output().expect("ps runs");
+        let children = String::from_utf8(children.stdout).expect("numbers");
+        // One may have ended in between.
+        children.split_whitespace().for_each(|child| drop(send(child)));
+    }
+
     /// The URL of a database on this server.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://hubbub@localhost/{database}?host={}", self.folder.display())
@@ -144,6 +167,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if self.process.is_some() {
+            // What is frozen would not notice that its server is gone.
+            self.thaw();
+        }
         if let Some(process) = self.process.as_mut() {
             // The janitor does it as well, but a child that nobody waits for would keep its number.
             let stopped = process.kill().and_then(|()| process.wait());

@@ -1,0 +1,140 @@
+//! How many messages a second are appended and acknowledged, on PostgreSQL with its default durable settings and on
+//! SQLite: one by one, over many rooms, and in one hot room. Prints each rate beside its goal.
+//!
+//! `bench_append [seconds for each figure]`. Must never tell a database to be less durable than it is in production.
+
+#[path = "../tests/support/postgres.rs"]
+mod postgres;
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use hubbub_protocol::event::MessageSent;
+use hubbub_protocol::{MessageId, RoomId, RoomKind, RoomMember, RoomRole, UserId, UserRef};
+use hubbub_store::{Append, Appended, Guard, NewRoom, Store, StoreConfig};
+
+/// Writers that each wait for the answer before they send again.
+const WRITERS: usize = 2_000;
+/// Rooms of the figure over many rooms.
+const ROOMS: usize = 200;
+/// Members of each room, among whom the writers are spread.
+const MEMBERS: usize = 50;
+/// A usual message.
+const BODY_BYTES: usize = 100;
+/// Before each figure, so that plans and files are warm.
+const WARM_UP: Duration = Duration::from_millis(500);
+
+const POSTGRES_RATIO_GOAL: f64 = 20.0;
+const POSTGRES_HOT_GOAL: f64 = 20_000.0;
+const SQLITE_GOAL: f64 = 10_000.0;
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+struct Figures {
+    one_by_one: f64,
+    many_rooms: f64,
+    hot_room: f64,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), AnyError> {
+    let seconds = std::env::args().nth(1).map_or(Ok(5), |text| text.parse())?;
+    let length = Duration::from_secs(seconds);
+    let mut out = io::stdout();
+
+    let server = tokio::task::spawn_blocking(|| postgres::Server::start(&[])).await?;
+    server.create_database("bench");
+    let figures = measure(&server.url("bench"), length).await?;
+    drop(server);
+    let ratio = figures.many_rooms / figures.one_by_one;
+    writeln!(out, "postgres one by one    {:>9.0} messages/s", figures.one_by_one)?;
+    writeln!(out, "postgres {ROOMS} rooms     {:>9.0} messages/s", figures.many_rooms)?;
+    line(&mut out, "postgres batched / one by one", ratio, POSTGRES_RATIO_GOAL)?;
+    line(&mut out, "postgres one hot room, messages/s", figures.hot_room, POSTGRES_HOT_GOAL)?;
+
+    let folder = tempfile::TempDir::new()?;
+    let figures = measure(&format!("sqlite://{}", folder.path().join("bench.db").display()), length).await?;
+    writeln!(out, "sqlite one by one      {:>9.0} messages/s", figures.one_by_one)?;
+    line(&mut out, "sqlite many rooms, messages/s", figures.many_rooms, SQLITE_GOAL)?;
+    line(&mut out, "sqlite one hot room, messages/s", figures.hot_room, SQLITE_GOAL)?;
+    Ok(())
+}
+
+fn line(out: &mut impl io::Write, what: &str, figure: f64, goal: f64) -> io::Result<()> {
+    let verdict = if figure >= goal { "met" } else { "MISSED" };
+    writeln!(out, "{what:<34} {figure:>9.1}   goal {goal:>8}   {:.2} of it: {verdict}", figure / goal)
+}
+
+async fn measure(url: &str, length: Duration) -> Result<Figures, AnyError> {
+    let config = StoreConfig { url: url.to_owned(), pool_max: 4, migrate: true };
+    let store = Store::open(&config, &prometheus::Registry::new(), Arc::new(|_| {})).await?;
+    let people: Vec<UserRef> =
+        (0..MEMBERS).map(|at| UserRef { id: UserId::new(), name: format!("user{at}").into() }).collect();
+    let mut rooms = Vec::with_capacity(ROOMS);
+    for at in 0..ROOMS {
+        let member = |user: &UserRef| RoomMember { user: user.clone(), role: RoomRole::Member };
+        let room = NewRoom {
+            id: RoomId::new(),
+            name: Some(format!("room{at}").parse()?),
+            kind: RoomKind::Public,
+            creator: people[0].clone(),
+            members: people.iter().map(member).collect(),
+        };
+        rooms.push(store.create_room(room).await?.room.id);
+    }
+    let figures = Figures {
+        one_by_one: rate(&store, &rooms, &people, 1, length).await?,
+        many_rooms: rate(&store, &rooms, &people, WRITERS, length).await?,
+        hot_room: rate(&store, &rooms[..1], &people, WRITERS, length).await?,
+    };
+    store.close().await;
+    Ok(figures)
+}
+
+/// Acknowledged messages a second with so many writers.
+async fn rate(
+    store: &Store,
+    rooms: &[RoomId],
+    people: &[UserRef],
+    writers: usize,
+    length: Duration,
+) -> Result<f64, AnyError> {
+    let (stop, acked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let tasks: Vec<_> = (0..writers)
+        .map(|writer| {
+            let (store, room, by) = (store.clone(), rooms[writer % rooms.len()], people[writer % people.len()].clone());
+            let (stop, acked) = (Arc::clone(&stop), Arc::clone(&acked));
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let appended = store.append(message(room, &by)).await?;
+                    if matches!(appended, Appended::Committed(_)) {
+                        acked.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                Ok::<_, AnyError>(())
+            })
+        })
+        .collect();
+    tokio::time::sleep(WARM_UP).await;
+    let (before, began) = (acked.load(Ordering::Relaxed), Instant::now());
+    tokio::time::sleep(length).await;
+    let (after, took) = (acked.load(Ordering::Relaxed), began.elapsed());
+    stop.store(true, Ordering::Relaxed);
+    for task in tasks {
+        task.await??;
+    }
+    Ok((after - before) as f64 / took.as_secs_f64())
+}
+
+fn message(room: RoomId, by: &UserRef) -> Append {
+    let id = MessageId::new();
+    let client_msg_id = id.to_string();
+    let data = MessageSent {
+        id,
+        client_msg_id: client_msg_id.parse().unwrap_or_else(|rule| unreachable!("{rule}")),
+        body: "x".repeat(BODY_BYTES),
+    };
+    Append { room, by: by.clone(), data: data.into(), guard: Guard::Member }
+}
