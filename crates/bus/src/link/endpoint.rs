@@ -46,7 +46,8 @@ impl Endpoint {
         let parsed: ConnectionInfo =
             url.into_connection_info().map_err(|error| wrong(error.category().to_lowercase()))?;
         let settings = parsed.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let settings = settings.set_lib_name("hubbub", env!("CARGO_PKG_VERSION"));
+        // CLIENT SETINFO came with Redis 7.2; before, an ACL could not even name it.
+        let settings = settings.set_skip_set_lib_name();
         let tcp = TcpSettings::default().set_nodelay(true);
         let client = Client::open(parsed.set_redis_settings(settings).set_tcp_settings(tcp))
             .map_err(|error| wrong(error.category().to_lowercase()))?;

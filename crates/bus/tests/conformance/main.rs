@@ -16,6 +16,7 @@ macro_rules! on_both_engines {
     };
 }
 
+mod acl;
 mod harness;
 mod limits;
 mod nodes;
@@ -25,3 +26,4 @@ mod pubsub;
 mod rates;
 mod redis_server;
 mod rooms;
+mod tls;

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,15 +15,30 @@ pub(crate) struct RedisServer {
     port: u16,
     folder: tempfile::TempDir,
     child: Option<Child>,
+    tls: bool,
 }
 
 impl RedisServer {
     /// A running server.
     pub(crate) fn start() -> Self {
+        Self::absent().started()
+    }
+
+    /// A running server that speaks TLS only; its certificate is `server.pem` in its folder.
+    pub(crate) fn start_tls() -> Self {
         let mut server = Self::absent();
+        server.tls = true;
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(server.folder().join("server.pem"), certified.cert.pem()).unwrap();
+        std::fs::write(server.folder().join("server.key"), certified.signing_key.serialize_pem()).unwrap();
+        server.started()
+    }
+
+    fn started(mut self) -> Self {
+        let server = &mut self;
         for _ in 0..PORTS_MAX {
             if server.try_start() {
-                return server;
+                return self;
             }
             // Somebody else took the port between our probing and the server's binding.
             server.port = free_port();
@@ -32,11 +48,15 @@ impl RedisServer {
 
     /// A port at which no server runs yet.
     pub(crate) fn absent() -> Self {
-        Self { port: free_port(), folder: tempfile::tempdir().unwrap(), child: None }
+        Self { port: free_port(), folder: tempfile::tempdir().unwrap(), child: None, tls: false }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        if self.tls { format!("rediss://localhost:{}", self.port) } else { format!("redis://127.0.0.1:{}", self.port) }
     }
 
     /// Starts it (again) on the same port, with nothing remembered.
@@ -74,10 +94,17 @@ impl RedisServer {
     }
 
     fn try_start(&mut self) -> bool {
-        let child = Command::new("redis-server")
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .arg("--dir")
-            .arg(self.folder.path())
+        let (port, mut command) = (self.port.to_string(), Command::new("redis-server"));
+        if self.tls {
+            command.args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no"]);
+            command.args(["--tls-cert-file", "server.pem", "--tls-key-file", "server.key"]);
+            command.args(["--tls-ca-cert-file", "server.pem"]);
+        } else {
+            command.args(["--port", &port]);
+        }
+        let child = command
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .current_dir(self.folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -89,7 +116,7 @@ impl RedisServer {
                 self.child = None;
                 return false;
             }
-            if answers(self.port) {
+            if answers(self.port, self.tls) {
                 return true;
             }
             std::thread::yield_now();
@@ -108,9 +135,13 @@ fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
-fn answers(port: u16) -> bool {
+fn answers(port: u16, tls: bool) -> bool {
     let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return false };
     stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    if tls {
+        // Whoever listens with a certificate has read it.
+        return true;
+    }
     let mut answer = [0; 7];
     stream.write_all(b"PING\r\n").is_ok() && stream.read_exact(&mut answer).is_ok() && &answer == b"+PONG\r\n"
 }

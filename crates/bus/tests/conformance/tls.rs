@@ -1,0 +1,60 @@
+//! `rediss://`: the server is checked against the roots of the system.
+//!
+//! The roots come from the environment, which a test must not change for the others: each case runs in a process of
+//! its own, this same binary again.
+
+use std::path::Path;
+use std::process::Command;
+
+use hubbub_bus::{BusConfig, RateClass};
+use hubbub_protocol::{RoomId, UserId};
+
+use crate::harness::{Node, event};
+use crate::redis_server::RedisServer;
+
+/// Tells the inner case where the server is.
+const URL: &str = "HUBBUB_TEST_REDISS_URL";
+
+fn run_inner(case: &str, url: &str, roots: &Path) -> bool {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", case, "--ignored"])
+        .env(URL, url)
+        .env("SSL_CERT_FILE", roots)
+        .env_remove("SSL_CERT_DIR")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("running 1 test"), "{told}");
+    output.status.success()
+}
+
+#[test]
+fn a_trusted_server_is_used_and_a_strange_one_is_not() {
+    let server = RedisServer::start_tls();
+    let stranger = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let strange_roots = server.folder().join("strange.pem");
+    std::fs::write(&strange_roots, stranger.cert.pem()).unwrap();
+    let url = server.url();
+    assert!(url.starts_with("rediss://"));
+    assert!(run_inner("tls::inner_trusted", &url, &server.folder().join("server.pem")));
+    assert!(run_inner("tls::inner_strange", &url, &strange_roots));
+}
+
+#[tokio::test]
+#[ignore = "run by a_trusted_server_is_used_and_a_strange_one_is_not"]
+async fn inner_trusted() {
+    let node = Node::open(BusConfig::redis("tls", std::env::var(URL).unwrap())).await;
+    assert!(node.bus.is_up());
+    let room = RoomId::new();
+    node.bus.subscribe(room).await.unwrap();
+    node.bus.publish(&[event(room, 1)]);
+    assert_eq!(node.event().await.seq, 1);
+    assert!(node.bus.take(RateClass::Sends, UserId::new(), 30).await.allowed);
+}
+
+#[tokio::test]
+#[ignore = "run by a_trusted_server_is_used_and_a_strange_one_is_not"]
+async fn inner_strange() {
+    let node = Node::open(BusConfig::redis("tls", std::env::var(URL).unwrap())).await;
+    assert!(!node.bus.is_up());
+}
