@@ -7,7 +7,7 @@ use std::fs;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, GaugeVec, Opts, Registry};
+use prometheus::{Counter, Gauge, GaugeVec, Opts, Registry};
 
 /// Clock ticks in a second as `/proc` counts them, fixed by the kernel's interface to programs.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -29,7 +29,7 @@ pub(crate) fn registry() -> prometheus::Result<Registry> {
 struct Process {
     resident_bytes: Gauge,
     open_fds: Gauge,
-    cpu_seconds: Gauge,
+    cpu_seconds: Counter,
 }
 
 impl Process {
@@ -37,18 +37,18 @@ impl Process {
         Ok(Self {
             resident_bytes: Gauge::new("process_resident_memory_bytes", "Memory of the process that is in RAM.")?,
             open_fds: Gauge::new("process_open_fds", "Open file descriptors, sockets included.")?,
-            cpu_seconds: Gauge::new("process_cpu_seconds_total", "CPU time spent, of user and system.")?,
+            cpu_seconds: Counter::new("process_cpu_seconds_total", "CPU time spent, of user and system.")?,
         })
     }
 
-    fn all(&self) -> [&Gauge; 3] {
+    fn all(&self) -> [&dyn Collector; 3] {
         [&self.resident_bytes, &self.open_fds, &self.cpu_seconds]
     }
 }
 
 impl Collector for Process {
     fn desc(&self) -> Vec<&Desc> {
-        self.all().into_iter().flat_map(Collector::desc).collect()
+        self.all().into_iter().flat_map(|figure| figure.desc()).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -60,9 +60,10 @@ impl Collector for Process {
             self.open_fds.set(folder.count().saturating_sub(1) as f64);
         }
         if let Some(seconds) = cpu_seconds() {
-            self.cpu_seconds.set(seconds);
+            // Two scrapes at once may read out of order; time never goes back.
+            self.cpu_seconds.inc_by((seconds - self.cpu_seconds.get()).max(0.0));
         }
-        self.all().into_iter().flat_map(Collector::collect).collect()
+        self.all().into_iter().flat_map(|figure| figure.collect()).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::output::{print, print_json};
 use super::settings::Settings;
 use crate::failure::Failure;
-use crate::serve::store_config;
+use crate::serve::{make_data_folder, store_config};
 
 #[derive(clap::Args)]
 pub(super) struct Options {
@@ -26,6 +26,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     let config = options.settings.database()?;
     let store = store_config(&config);
     if !options.check {
+        make_data_folder(&config)?;
         let applied = Store::migrate(&store).await?;
         if options.json {
             return print_json(&json!({ "applied": applied }));

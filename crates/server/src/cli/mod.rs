@@ -3,6 +3,7 @@
 //! People are spoken to on stderr, results go to stdout. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 78 bad
 //! configuration. Must never decide anything that a command decides.
 
+mod chat;
 mod config;
 mod health;
 mod migrate;
@@ -32,6 +33,8 @@ struct Cli {
 enum Command {
     /// Run a node.
     Serve(Settings),
+    /// Talk in a terminal, or from a script.
+    Chat(chat::ChatArgs),
     /// Check, show or explain the configuration.
     #[command(subcommand)]
     Config(config::Command),
@@ -54,6 +57,7 @@ pub(crate) fn run() -> ExitCode {
     let command = Cli::parse().command;
     crate::serve::install_tls();
     let outcome = match command {
+        Command::Chat(args) => return talk(args),
         Command::Serve(settings) => serve(&settings),
         Command::Config(command) => config::run(command),
         Command::Migrate(options) => block_on(migrate::run(options)),
@@ -75,6 +79,20 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
     // What is only suspicious goes to the log, as everything that a node says.
     let loaded = settings.load_quietly(crate::config::Purpose::Serve)?;
     crate::serve::run(&loaded)
+}
+
+fn talk(args: chat::ChatArgs) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("hubbub: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(chat::run(args));
+    // A thread that waits for the next line of stdin would hold the end up.
+    runtime.shutdown_background();
+    code
 }
 
 /// Runs a command that waits for the database, on this thread alone.

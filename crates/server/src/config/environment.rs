@@ -10,6 +10,9 @@ use super::nearest::nearest;
 use super::problem::{Problem, Source};
 use super::value::{Kind, quote};
 
+/// Variables of `hubbub chat`, which reads them itself: no settings of a node.
+const OF_CHAT: [&str; 2] = ["HUBBUB_TOKEN", "HUBBUB_PASSWORD"];
+
 /// Reads every `HUBBUB_*` variable. An empty one is as if it were not set, as compose files cannot unset any.
 pub(super) fn read(variables: impl Iterator<Item = (OsString, OsString)>) -> Layer {
     let known: Vec<(String, String)> = keys::paths().into_iter().map(|path| (keys::variable(&path), path)).collect();
@@ -17,6 +20,7 @@ pub(super) fn read(variables: impl Iterator<Item = (OsString, OsString)>) -> Lay
     let mut ours: Vec<(String, OsString)> = variables
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
         .filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty())
+        .filter(|(name, _)| !OF_CHAT.contains(&name.as_str()))
         .collect();
     ours.sort();
     for (name, value) in ours {
@@ -70,7 +74,7 @@ mod tests {
 
     #[test]
     fn unknown_variables_are_only_warned_about() {
-        let layer = layer(&[("HUBBUB_DATABSE_URL", "x"), ("HUBBUB_SERVICE_HOST", "10.0.0.1")]);
+        let layer = layer(&[("HUBBUB_DATABSE_URL", "x"), ("HUBBUB_SERVICE_HOST", "10.0.0.1"), ("HUBBUB_TOKEN", "t")]);
         assert!(layer.entries.is_empty() && layer.problems.is_empty());
         let warnings: Vec<String> = layer.warnings.iter().map(ToString::to_string).collect();
         assert_eq!(warnings.len(), 2, "{warnings:?}");

@@ -165,7 +165,7 @@ impl Default for Config {
 impl Config {
     /// Whether other nodes may share what this one works with.
     pub(crate) fn is_cluster(&self) -> bool {
-        self.redis.url.is_some() || !self.database.url.expose().starts_with("sqlite:")
+        self.redis.url.is_some() || self.database.url.expose().starts_with("postgres")
     }
 }
 

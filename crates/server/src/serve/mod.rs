@@ -15,7 +15,7 @@ use hubbub_store::Store;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use parts::{open_store, store_config};
+pub(crate) use parts::{make_data_folder, open_store, store_config};
 
 use crate::config::{Config, Loaded, TlsMode};
 use crate::failure::{Failure, one_line};
@@ -83,9 +83,7 @@ async fn start(loaded: &Loaded, stop_ops: CancellationToken) -> Result<Running, 
     let name = parts::node_name(config);
     let gateway_config = parts::gateway_config(config, &name);
     let registry = metrics::registry().map_err(|error| Failure::Refused(error.to_string()))?;
-    if parts::needs_data_folder(config) {
-        signing::make_private_folder(&config.data_folder)?;
-    }
+    parts::make_data_folder(config)?;
     let tokens = signing::token_config(config)?;
     let ops = Ops::bind(config.ops_listen).await;
     let ops = ops.map_err(|error| Failure::Refused(format!("cannot listen on {}: {error}", config.ops_listen)))?;

@@ -2,6 +2,7 @@
 //!
 //! Must never hold a default of its own.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use hubbub_bus::BusConfig;
@@ -11,6 +12,7 @@ use rand::RngExt as _;
 
 use crate::config::{Config, TlsMode};
 use crate::failure::Failure;
+use crate::signing;
 
 /// The certificate's folder in the data folder.
 const TLS_FOLDER: &str = "tls";
@@ -33,6 +35,7 @@ pub(crate) fn store_config(config: &Config) -> StoreConfig {
 
 /// The store for a command that ends soon: one try, and nobody to publish to.
 pub(crate) async fn open_store(config: &Config) -> Result<Store, Failure> {
+    make_data_folder(config)?;
     Ok(Store::open(&store_config(config), &prometheus::Registry::new(), Arc::new(|_| {})).await?)
 }
 
@@ -71,10 +74,15 @@ fn tls(config: &Config) -> GatewayTls {
     }
 }
 
-/// Whether the node keeps anything in the data folder.
-pub(super) fn needs_data_folder(config: &Config) -> bool {
+/// Makes the data folder where something will be kept in it: before anybody else does, who would let others read it.
+pub(crate) fn make_data_folder(config: &Config) -> Result<(), Failure> {
     let makes_secret = config.auth.token_secret.is_none() && config.auth.token_public_key_file.is_none();
-    makes_secret || config.tls.mode == TlsMode::SelfSigned
+    let database = config.database.url.expose().strip_prefix("sqlite://").map(Path::new);
+    let keeps_database = database.is_some_and(|file| file.starts_with(&config.data_folder));
+    if makes_secret || keeps_database || config.tls.mode == TlsMode::SelfSigned {
+        signing::make_private_folder(&config.data_folder)?;
+    }
+    Ok(())
 }
 
 /// The configured name, else the host's name and a random part that tells two nodes of one host apart.

@@ -1,0 +1,10 @@
+//! The binary as its users meet it: exit codes, what stands on stdout and stderr, files, signals.
+//!
+//! Must never look inside: every test starts the real program in a folder of its own.
+
+mod commands;
+mod precedence;
+mod refusals;
+mod serving;
+mod shown;
+mod support;

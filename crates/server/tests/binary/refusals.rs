@@ -1,0 +1,174 @@
+//! Configurations that no node starts with: exit 78, everything listed at once, each with its place.
+
+use serde_json::Value;
+
+use crate::support::{Place, SECRET};
+
+/// The lines that `config check` gives for this file and these variables.
+fn problems(file: &str, variables: &[(&str, &str)], args: &[&str]) -> Vec<String> {
+    let place = Place::new();
+    place.write("hubbub.toml", file);
+    let args: Vec<&str> = ["config", "check"].iter().chain(args).copied().collect();
+    let outcome = place.run_with(variables, &args, "");
+    assert_eq!(outcome.code, 78, "{}", outcome.stderr);
+    assert_eq!(outcome.stdout, "");
+    let lines = outcome.stderr.lines().skip(1).map(|line| line.trim().to_owned());
+    lines.filter(|line| !line.starts_with("warning: ")).collect()
+}
+
+/// The one problem of this configuration.
+fn problem(file: &str, variables: &[(&str, &str)]) -> String {
+    let mut found = problems(file, variables, &[]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
+#[test]
+fn everything_is_listed_at_once_in_the_order_of_the_places() {
+    let file = "lisen = \"0.0.0.0:1\"\n[limits]\npage_max = -1\nbody_char_max = 7\n[tls]\nmode = \"on\"\n";
+    let variables = [("HUBBUB_DRAIN_GRACE", "5"), ("HUBBUB_WEBSOCKET_DEFLATE", "yes")];
+    let found = problems(file, &variables, &["--ops-listen", "nowhere"]);
+    let starts = [
+        "hubbub.toml:1:1: unknown key `lisen`; did you mean `listen`?",
+        "hubbub.toml:3:1: `limits.page_max`: expected a whole number from 0 to 1000000000; not -1",
+        "hubbub.toml:4:1: unknown key `limits.body_char_max`; did you mean `limits.body_chars_max`?",
+        "hubbub.toml:6:1: `tls.mode`: expected one of \"self-signed\", \"files\", \"off\"; not \"on\"",
+        "HUBBUB_DRAIN_GRACE: `drain.grace`: expected a duration from 0s to 24h",
+        "HUBBUB_WEBSOCKET_DEFLATE: `websocket.deflate`: expected true or false; not \"yes\"",
+        "--ops-listen: `ops_listen`: expected an address with a port",
+    ];
+    assert_eq!(found.len(), starts.len(), "{found:#?}");
+    for (line, start) in found.iter().zip(starts) {
+        assert!(line.starts_with(start), "{line}\n{start}");
+    }
+}
+
+#[test]
+fn programs_read_the_same_list() {
+    let place = Place::new();
+    place.write("hubbub.toml", "lisen = 1\n");
+    let outcome = place.run_with(&[("HUBBUB_LISTN", "x")], &["config", "check", "--json"], "");
+    assert_eq!(outcome.code, 78);
+    let list: Value = serde_json::from_str(&outcome.stdout).expect("JSON");
+    assert_eq!(list["ok"], false);
+    assert_eq!(list["problems"][0]["place"], "hubbub.toml:1:1");
+    assert_eq!(list["problems"][0]["nearest"], "listen");
+    assert_eq!(list["warnings"][0]["place"], "HUBBUB_LISTN");
+}
+
+#[test]
+fn text_that_is_no_toml() {
+    let line = problem("listen = \n", &[]);
+    assert!(line.starts_with("hubbub.toml:1:") && line.contains("this is no TOML"), "{line}");
+}
+
+#[test]
+fn unknown_variables_are_only_warned_about() {
+    let place = Place::new();
+    let variables = [("HUBBUB_SERVICE_HOST", "10.0.0.1"), ("HUBBUB_DATABSE_URL", "x")];
+    let outcome = place.run_with(&variables, &["config", "check"], "");
+    assert_eq!(outcome.code, 0);
+    for warning in [
+        "warning: HUBBUB_SERVICE_HOST: unknown variable `HUBBUB_SERVICE_HOST`",
+        "warning: HUBBUB_DATABSE_URL: unknown variable `HUBBUB_DATABSE_URL`; did you mean `HUBBUB_DATABASE_URL`?",
+    ] {
+        assert!(outcome.stderr.contains(warning), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn values_that_are_impossible_by_themselves() {
+    for (file, expected) in [
+        ("database.url = \"mysql://h/d\"", "`database.url` begins neither with `sqlite://` nor with `postgres://`"),
+        ("auth.token_secret = \"short\"", "`auth.token_secret` has fewer than 32 bytes"),
+        ("auth.jwks_url = \"https://i/keys\"", "`auth.jwks_url` is not supported by this version"),
+        ("auth.allowed_origins = [\"https://a/b\"]", "`auth.allowed_origins` has `https://a/b`"),
+        ("public_url = \"chat.example\"", "`public_url` is no `https://host[:port]`"),
+        ("node.name = \"two words\"", "`node.name` is not 1 to 64 visible ASCII characters"),
+        ("log.level = \"inof\"", "`log.level` has `inof`"),
+        ("log.level = \"hyper=trace\"", "`log.level` has `hyper=trace`"),
+        ("tls = \"off\"", "`tls` is a group of keys"),
+        ("redis.publish_urls = [\"redis://a\"]", "`redis.publish_urls` names several Redis servers"),
+        ("auth.token_lifetime = \"0s\"", "`auth.token_lifetime`: expected a duration from 1s"),
+        ("database.pool_max = 0", "`database.pool_max`: expected a whole number from 1"),
+        ("auth.token_public_key_file = \"absent.pem\"", "`auth.token_public_key_file` is not usable: absent.pem"),
+    ] {
+        let line = problem(&format!("{file}\n"), &[]);
+        assert!(line.contains(expected), "{line}\n{expected}");
+        assert!(line.starts_with("hubbub.toml:1:"), "{line}");
+    }
+}
+
+#[test]
+fn values_that_are_impossible_together() {
+    for (file, expected) in [
+        (
+            "listen = \"0.0.0.0:8443\"\nops_listen = \"127.0.0.1:8443\"",
+            "hubbub.toml:2:1: `ops_listen` is 127.0.0.1:8443",
+        ),
+        ("drain.grace = \"40s\"", "hubbub.toml:1:7: `drain.timeout` has to be longer"),
+        ("drain.timeout = \"30s\"", "hubbub.toml:1:7: `drain.timeout` has to be longer"),
+    ] {
+        let line = problem(&format!("{file}\n"), &[]);
+        assert!(line.starts_with(expected), "{line}\n{expected}");
+    }
+    let found = problems("tls.mode = \"files\"\ntls.key_file = \"absent.pem\"\n", &[], &[]);
+    assert!(found[0].starts_with("hubbub.toml:1:5: `tls.cert_file` is missing"), "{found:?}");
+    assert!(found[1].starts_with("hubbub.toml:2:5: `tls.key_file` cannot be read: absent.pem"), "{found:?}");
+}
+
+#[test]
+fn a_cluster_needs_a_secret() {
+    for (name, url) in [("HUBBUB_REDIS_URL", "redis://r"), ("HUBBUB_DATABASE_URL", "postgres://h/d")] {
+        let place = Place::new();
+        let outcome = place.run_with(&[(name, url)], &["config", "check"], "");
+        assert_eq!(outcome.code, 78);
+        let expected = format!("{name}: `auth.token_secret` is missing");
+        assert!(outcome.stderr.contains(&expected), "{}", outcome.stderr);
+        let given = [(name, url), ("HUBBUB_AUTH_TOKEN_SECRET", SECRET)];
+        assert_eq!(place.run_with(&given, &["config", "check"], "").code, 0);
+    }
+}
+
+#[test]
+fn other_forms_of_redis_are_refused_by_name() {
+    let secret = format!("auth.token_secret = \"{SECRET}\"\n");
+    for (url, expected) in [
+        ("redis+sentinel://a,b/main", "asks for Sentinel"),
+        ("redis+cluster://a,b", "asks for Redis Cluster"),
+        ("http://a", "begins neither with `redis://` nor with `rediss://`"),
+    ] {
+        let line = problem(&secret, &[("HUBBUB_REDIS_URL", url)]);
+        assert!(line.starts_with("HUBBUB_REDIS_URL: `redis.url` ") && line.contains(expected), "{line}");
+    }
+}
+
+#[test]
+fn secrets_are_refused_without_being_shown() {
+    let place = Place::new();
+    place.write("hubbub.toml", "auth.token_secret = \"hush-hush\"\ndatabase.url = \"mysql://ada:hush@h\"\n");
+    let outcome = place.run(&["config", "check"]);
+    assert_eq!(outcome.code, 78);
+    assert!(!outcome.stderr.contains("hush"), "{}", outcome.stderr);
+}
+
+#[test]
+fn one_of_two_is_enough() {
+    let place = Place::new();
+    place.write("secret", SECRET);
+    let both = [("HUBBUB_AUTH_TOKEN_SECRET", SECRET), ("HUBBUB_AUTH_TOKEN_SECRET_FILE", "secret")];
+    let outcome = place.run_with(&both, &["config", "check"], "");
+    assert_eq!(outcome.code, 78);
+    assert!(outcome.stderr.contains("`auth.token_secret` and `auth.token_secret_file` are both given"));
+    let absent = place.run_with(&[("HUBBUB_AUTH_TOKEN_SECRET_FILE", "absent")], &["config", "check"], "");
+    assert_eq!(absent.code, 78);
+    assert!(absent.stderr.contains("HUBBUB_AUTH_TOKEN_SECRET_FILE: `auth.token_secret`: expected a readable file"));
+}
+
+#[test]
+fn what_only_a_node_needs_does_not_stop_a_migration() {
+    let place = Place::new();
+    place.write("hubbub.toml", "tls.mode = \"files\"\n");
+    assert_eq!(place.run(&["migrate"]).code, 0);
+    assert_eq!(place.run(&["serve"]).code, 78);
+}
