@@ -123,18 +123,18 @@ pub(super) fn name_of(room: &Room) -> String {
     }
 }
 
-/// The state for a status line.
-pub(super) fn state_text(state: &State) -> String {
+/// The state for a status line, and the reason for it.
+pub(super) fn state_parts(state: &State) -> (String, Option<String>) {
     match state {
-        State::Connecting { attempt: 1, url } => format!("○ connecting to {url}"),
-        State::Connecting { attempt, url } => format!("○ connecting to {url}, attempt {attempt}"),
-        State::Resuming { node } => format!("◐ resuming on {node}"),
-        State::Online { node } => format!("● online at {node}"),
+        State::Connecting { attempt: 1, url } => (format!("○ connecting to {url}"), None),
+        State::Connecting { attempt, url } => (format!("○ connecting to {url}, attempt {attempt}"), None),
+        State::Resuming { node } => (format!("◐ resuming at {node}"), None),
+        State::Online { node } => (format!("● online at {node}"), None),
         State::Waiting { until, cause } => {
-            let left = until.saturating_duration_since(tokio::time::Instant::now()).as_secs();
-            format!("○ offline: {cause}; next attempt in {} s", left + 1)
+            let left = until.saturating_duration_since(tokio::time::Instant::now()).as_secs() + 1;
+            (format!("○ offline, next attempt in {left} s"), Some(cause.clone()))
         }
-        State::Closed { reason } => format!("○ closed: {reason}"),
+        State::Closed { reason } => ("○ closed".into(), Some(reason.to_string())),
     }
 }
 
@@ -167,7 +167,10 @@ fn lines(paint: Paint, said: &Said<'_>) -> Vec<String> {
         Said::Wrong { reason } => bad((*reason).to_owned()),
         Said::Reset { room, .. } => note(format!("#{room} was restored; what you saw may be gone")),
         Said::Ended { room, error } => note(format!("#{room} is not followed any more: {error}")),
-        Said::State(state) => note(state_text(state)),
+        Said::State(state) => match state_parts(state) {
+            (state, Some(cause)) => note(format!("{state}: {cause}")),
+            (state, None) => note(state),
+        },
         Said::Help => HELP.iter().map(|line| paint.dim(line)).collect(),
     }
 }

@@ -6,15 +6,16 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::time::Duration;
 
-use hubbub_client::protocol::{ErrorCode, RoomEventData, RoomId};
+use hubbub_client::protocol::{ErrorCode, RoomEventData, RoomId, Seq};
 use hubbub_client::{Client, ClientError, Delivery, RoomStream, State};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use super::command::{self, Wish};
 use super::editor::Edited;
-use super::front::{Front, Said, name_of, state_text};
+use super::front::{Front, Said, name_of, state_parts};
 use super::input::Input;
 use super::open::{self, Done, Kind, Outcome};
 
@@ -24,6 +25,8 @@ const QUEUE_MAX: usize = 256;
 const DELIVERIES: usize = 64;
 /// Names that `/who` remembers per room.
 const SEEN_MAX: usize = 200;
+/// How long the end waits for the last acked message to be shown.
+const SETTLE: Duration = Duration::from_secs(2);
 /// How often a status line that counts down is drawn.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -33,6 +36,8 @@ struct Open {
     name: String,
     seen: BTreeSet<String>,
     unread: u64,
+    /// The last event that was shown.
+    shown: Seq,
     forward: JoinHandle<()>,
 }
 
@@ -63,6 +68,8 @@ pub(super) struct Talk {
     /// Rooms that are being opened: messages wait for them.
     opening: usize,
     sending: bool,
+    /// The last message of one's own in a room and when its ack came: it is shown before the end.
+    acked: Option<(String, Seq, Instant)>,
     deliveries: mpsc::Receiver<(RoomId, Delivery)>,
     forward: mpsc::Sender<(RoomId, Delivery)>,
     failed: bool,
@@ -82,6 +89,7 @@ impl Talk {
             tasks: JoinSet::new(),
             opening: 0,
             sending: false,
+            acked: None,
             deliveries,
             forward,
             failed: false,
@@ -124,7 +132,9 @@ impl Talk {
         loop {
             self.send_next();
             self.show_status()?;
-            if ended && !self.stay && self.queue.is_empty() && self.tasks.is_empty() {
+            let said_all = ended && !self.stay && self.queue.is_empty() && self.tasks.is_empty();
+            let settled_at = self.unsettled_until();
+            if said_all && settled_at.is_none_or(|at| at <= Instant::now()) {
                 return Ok(());
             }
             let next = tokio::select! {
@@ -148,12 +158,19 @@ impl Talk {
                     self.failed |= !self.queue.is_empty() || self.sending;
                     Next::Quit
                 }
-                _ = tick.tick(), if self.front.is_screen() => Next::GoOn,
+                _ = tick.tick(), if self.front.is_screen() || said_all => Next::GoOn,
             };
             if matches!(next, Next::Quit) {
                 return Ok(());
             }
         }
+    }
+
+    /// Until when the end waits for the last acked message to be shown; `None` when it was.
+    fn unsettled_until(&self) -> Option<Instant> {
+        let (room, seq, at) = self.acked.as_ref()?;
+        let open = self.open.iter().find(|open| open.name == *room)?;
+        (open.shown < *seq).then(|| *at + SETTLE)
     }
 
     fn say_state(&mut self, state: &mut watch::Receiver<State>) -> io::Result<()> {
@@ -171,8 +188,9 @@ impl Talk {
         });
         let waiting = self.queue.len() + usize::from(self.sending);
         let waiting = (waiting > 0).then(|| format!("{waiting} to send"));
-        let state = state_text(&self.client.state().borrow());
-        let parts: Vec<String> = std::iter::once(state).chain(rooms).chain(waiting).collect();
+        // What may be long and cut comes last.
+        let (state, cause) = state_parts(&self.client.state().borrow());
+        let parts: Vec<String> = std::iter::once(state).chain(waiting).chain(rooms).chain(cause).collect();
         self.front.show(&parts.join("  "), self.present.as_deref())
     }
 
@@ -290,7 +308,10 @@ impl Talk {
                 let seen = seen.map(|open| open.seen.iter().map(String::as_str).collect()).unwrap_or_default();
                 self.front.say(&Said::Members { room: &room, seen }, &reference)?;
             }
-            Outcome::Sent { room, sent } => self.front.say(&Said::Acked { room: &room, sent: &sent }, &reference)?,
+            Outcome::Sent { room, sent } => {
+                self.front.say(&Said::Acked { room: &room, sent: &sent }, &reference)?;
+                self.acked = Some((room, sent.seq, Instant::now()));
+            }
             Outcome::Failed { what, error } => return self.not_done(&what, &error, &reference, kind),
         }
         Ok(Next::GoOn)
@@ -326,7 +347,7 @@ impl Talk {
         if kind == Kind::Open || self.present.as_ref().is_none_or(|present| present == asked) {
             self.present = Some(name.clone());
         }
-        self.open.push(Open { id, name, seen: BTreeSet::new(), unread: 0, forward });
+        self.open.push(Open { id, name, seen: BTreeSet::new(), unread: 0, shown: 0, forward });
     }
 
     fn close(&mut self, id: RoomId) {
@@ -343,6 +364,7 @@ impl Talk {
         let Some(open) = self.open.iter_mut().find(|open| open.id == id) else { return Ok(()) };
         match delivery {
             Delivery::Event(event) => {
+                open.shown = event.seq;
                 note_people(&mut open.seen, &event.data, &event.by.name);
                 if self.present.as_deref() != Some(open.name.as_str()) {
                     open.unread += 1;
