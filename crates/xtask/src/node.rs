@@ -16,8 +16,8 @@ use crate::{signals, tools};
 pub(crate) const DATA_FOLDER: &str = "data";
 
 /// The self-signed certificate and its key in the data folder of a node.
-pub(crate) const CERTIFICATE: &str = "cert.pem";
-pub(crate) const CERTIFICATE_KEY: &str = "key.pem";
+pub(crate) const CERTIFICATE: &str = "tls/cert.pem";
+pub(crate) const CERTIFICATE_KEY: &str = "tls/key.pem";
 
 /// Tells `clean` that the folder was made here.
 pub(crate) const MARKER: &str = ".made-by-xtask-run";

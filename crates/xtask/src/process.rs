@@ -18,6 +18,9 @@ use crate::signals;
 /// How often something is looked at while it starts or stops.
 const POLL: Duration = Duration::from_millis(50);
 
+/// A second stop signal within this time is the first one again: supervisors tell the process and its group.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// How much of a log is shown when its program did not come up.
 const LOG_LINES_SHOWN: usize = 15;
 
@@ -100,7 +103,8 @@ impl Service {
         self.ask_to_stop();
         let began = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {
-            if began.elapsed() > limit || signals::stop_requested(POLL) {
+            let impatient = signals::stop_requested(POLL) && began.elapsed() > PATIENCE;
+            if began.elapsed() > limit || impatient {
                 eprintln!("{} does not stop: killed", self.name);
                 self.kill();
                 return;
