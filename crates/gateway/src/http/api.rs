@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -66,9 +67,13 @@ async fn room_create(State(node): State<Arc<Node>>, request: Request) -> Respons
     run(&node, "room.create", request, Vec::new()).await
 }
 
+type Room = Result<Path<String>, PathRejection>;
+
 macro_rules! room_route {
     ($($handler:ident = $cmd:literal;)*) => {
-        $(async fn $handler(State(node): State<Arc<Node>>, Path(room): Path<String>, request: Request) -> Response {
+        $(async fn $handler(State(node): State<Arc<Node>>, room: Room, request: Request) -> Response {
+            // A name that is no UTF-8 is no room's.
+            let Ok(Path(room)) = room else { return nothing_here().await };
             run(&node, $cmd, request, vec![("room".into(), Value::Text(room.into()))]).await
         })*
     };
@@ -132,7 +137,11 @@ async fn command(
     let mut caller = caller(node, &parts.headers).await.map_err(early)?;
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let body = if parts.method == Method::GET {
-        fields.extend(query_fields(&query));
+        let asked = query_fields(&query).map_err(early)?;
+        // The path says which room.
+        let named: Vec<_> =
+            asked.into_iter().filter(|(name, _)| fields.iter().all(|(known, _)| known != name)).collect();
+        fields.extend(named);
         Bytes::new()
     } else {
         read_body(node, &parts.headers, body).await.map_err(early)?
@@ -155,8 +164,14 @@ async fn caller(node: &Arc<Node>, headers: &HeaderMap) -> Result<Caller, Refusal
     Ok(Caller::new(&identity))
 }
 
+/// Most arguments in a query; no command has as many.
+const QUERY_FIELDS_MAX: usize = 32;
+
 /// The arguments in a query. What is written in digits is a number.
-fn query_fields(query: &str) -> Vec<(Cow<'static, str>, Value<'static>)> {
+///
+/// # Errors
+/// 10001 for too many, or for one that stands twice, as in a frame.
+fn query_fields(query: &str) -> Result<Vec<(Cow<'static, str>, Value<'static>)>, Refusal> {
     let decode =
         |text: &str| percent_encoding::percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
@@ -169,10 +184,12 @@ fn query_fields(query: &str) -> Vec<(Cow<'static, str>, Value<'static>)> {
             Ok(number) if digits => Value::Unsigned(number),
             _ => Value::Text(value.into()),
         };
-        fields.retain(|(known, _)| *known != name);
+        if fields.len() >= QUERY_FIELDS_MAX || fields.iter().any(|(known, _)| *known == name) {
+            return Err(Refusal::new(ErrorCode::Malformed).because("Each argument stands once in a query."));
+        }
         fields.push((name.into(), value));
     }
-    fields
+    Ok(fields)
 }
 
 /// The whole body, if it is no larger than a message may be.

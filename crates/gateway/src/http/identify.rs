@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Request, Uri, Version};
 use hubbub_chat::Identity;
 use hubbub_protocol::{ErrorCode, Refusal};
 
@@ -41,7 +41,7 @@ pub(super) fn presented(node: &Node, headers: &HeaderMap) -> Result<Presented, R
         let token = value.to_str().ok().and_then(bearer);
         tokens.push(token.ok_or_else(|| Refusal::new(ErrorCode::TokenInvalid))?.to_owned());
     }
-    if let Some(token) = cookie(headers) {
+    for token in cookies(headers) {
         if !headers.contains_key(ORIGIN) {
             return Err(Refusal::new(ErrorCode::OriginRefused).because("A cookie counts only with an Origin."));
         }
@@ -76,6 +76,18 @@ pub(super) async fn authenticate_all(node: &Arc<Node>, tokens: &[String]) -> Res
     proved.ok_or_else(|| ErrorCode::Unauthenticated.into())
 }
 
+/// Checks that the request names its host once: two could be read in two ways by a proxy (RFC 9112 §3.2).
+///
+/// # Errors
+/// 10001.
+pub(super) fn check_host<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let named = request.headers().get_all(HOST).iter().count();
+    if named == 1 || (named == 0 && request.version() == Version::HTTP_10) {
+        return Ok(());
+    }
+    Err(Refusal::new(ErrorCode::Malformed).because("A request has one Host."))
+}
+
 /// Checks that the page that sent this request may: none (not a browser), the node's own, or one that is configured.
 ///
 /// # Errors
@@ -103,8 +115,8 @@ fn bearer(value: &str) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty()).then(|| token.trim())
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, _)| *name == COOKIE_NAME).map(|(_, token)| token).next()
+    pairs.filter(|(name, _)| *name == COOKIE_NAME).map(|(_, token)| token)
 }

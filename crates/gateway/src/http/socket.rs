@@ -25,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::upgrade::{self, Accepted};
+use super::{identify, respond};
 use crate::connection::Connection;
 use crate::link::Link;
 use crate::node::Node;
@@ -40,6 +41,9 @@ const BUFFER_BYTES_MIN: usize = 8 << 10;
 
 /// An idle keep-alive connection is closed later than the handshake's own time limit would answer.
 const KEEP_ALIVE_EXTRA: Duration = Duration::from_secs(1);
+
+/// A time limit of none: longer than any process runs.
+const NO_TIMEOUT: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
@@ -63,7 +67,8 @@ impl Socket for TlsStream<TcpStream> {
 
 /// Serves one socket until HTTP is over; a WebSocket goes on in a task of its own.
 pub(crate) async fn serve(node: Arc<Node>, tcp: TcpStream, address: IpAddr, tls: Option<Arc<ServerConfig>>) {
-    let deadline = Instant::now() + node.chat.limits().handshake_timeout;
+    let timeout = node.chat.limits().handshake_timeout;
+    let deadline = Instant::now() + if timeout.is_zero() { NO_TIMEOUT } else { timeout };
     match tls {
         None => serve_http(node, tcp, address, deadline).await,
         Some(config) => {
@@ -92,6 +97,9 @@ impl hyper::service::Service<Request<Incoming>> for Front {
         self.seen.store(true, Ordering::Release);
         let (node, address, slot) = (Arc::clone(&self.node), self.address, Arc::clone(&self.accepted));
         Box::pin(async move {
+            if let Err(refusal) = identify::check_host(&request) {
+                return Ok(respond::refused(&refusal));
+            }
             if request.uri().path() != upgrade::PATH {
                 return Ok(super::api::serve(node, request).await);
             }
@@ -105,12 +113,10 @@ impl hyper::service::Service<Request<Incoming>> for Front {
 async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, address: IpAddr, deadline: Instant) {
     let limits = node.chat.limits();
     let head_bytes_max = usize::try_from(limits.handshake_bytes_max).unwrap_or(usize::MAX);
+    let timeout = limits.handshake_timeout;
+    let header_timeout = (!timeout.is_zero()).then(|| timeout + KEEP_ALIVE_EXTRA);
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.handshake_timeout + KEEP_ALIVE_EXTRA)
-        .max_headers(HEADERS_MAX)
-        .half_close(false);
+    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_headers(HEADERS_MAX).half_close(false);
     if head_bytes_max != 0 {
         builder.max_header_size(head_bytes_max).max_buf_size(head_bytes_max.max(BUFFER_BYTES_MIN));
     }

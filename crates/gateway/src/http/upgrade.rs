@@ -11,11 +11,11 @@ use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hubbub_chat::Place;
 use hubbub_protocol::{Codec, ErrorCode, Refusal};
 use hubbub_websocket::{ParserConfig, handshake};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use super::identify::{self, Presented};
 use super::respond;
@@ -77,14 +77,14 @@ async fn accept(
     address: IpAddr,
 ) -> Result<(Response<Body>, Accepted), Denied> {
     let headers = request.headers();
-    if request.method() != Method::GET || !has_token(headers, &CONNECTION, "upgrade") {
+    if !is_upgrade(request) {
         return Err(Denied::NoUpgrade);
     }
-    let version = text(headers, &SEC_WEBSOCKET_VERSION).unwrap_or_default();
-    if !has_token(headers, &UPGRADE, "websocket") || !handshake::version_is_supported(version) {
-        return Err(Denied::NoUpgrade);
+    // What a proxy takes for a body must not be read as frames here.
+    if !request.body().is_end_stream() {
+        return Err(Refusal::new(ErrorCode::Malformed).because("A WebSocket handshake has no body.").into());
     }
-    let key = text(headers, &SEC_WEBSOCKET_KEY).filter(|key| handshake::key_is_valid(key));
+    let key = only(headers, &SEC_WEBSOCKET_KEY).filter(|key| handshake::key_is_valid(key));
     let key =
         key.ok_or_else(|| Refusal::new(ErrorCode::Malformed).because("Sec-WebSocket-Key has 16 bytes in base64."))?;
     let (codec, named) = choose_codec(headers)?;
@@ -118,6 +118,16 @@ async fn accept(
     // Shared frames are compressed for the full window; who asked for a smaller one gets them as they are.
     let compress = agreement.is_some_and(|agreement| agreement.admits(usize::MAX));
     Ok((response, Accepted { codec, compress, parser, address, proof, place }))
+}
+
+/// Whether this asks for a WebSocket of the version spoken here (RFC 6455 §4.2.1).
+fn is_upgrade(request: &Request<Incoming>) -> bool {
+    let headers = request.headers();
+    request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && has_token(headers, &CONNECTION, "upgrade")
+        && has_token(headers, &UPGRADE, "websocket")
+        && only(headers, &SEC_WEBSOCKET_VERSION).is_some_and(handshake::version_is_supported)
 }
 
 /// How long who is refused by a full or ending node waits, in milliseconds.
@@ -167,8 +177,11 @@ fn no_upgrade() -> Response<Body> {
     response
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
-    headers.get(name)?.to_str().ok()
+/// The value of a header that may stand only once (RFC 6455 §11.3).
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {

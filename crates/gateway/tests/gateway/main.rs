@@ -1,0 +1,9 @@
+//! The gateway from outside: real sockets, hostile input, every sentence of the contract that it reaches.
+//!
+//! One binary, since linking takes longer than running. Must never reach into the gateway but through its sockets.
+
+mod fixture;
+
+mod handshake;
+mod identity;
+mod phases;
