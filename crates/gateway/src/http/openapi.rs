@@ -92,7 +92,11 @@ fn request_body(method: &str, path: &str) -> Option<&'static str> {
 /// The objects, with their references moved to where OpenAPI keeps them.
 fn schemas() -> Value {
     let mut document = hubbub_protocol::schema::document();
-    let definitions = document["$defs"].take();
+    let mut definitions = document["$defs"].take();
+    if let Some(definitions) = definitions.as_object_mut() {
+        // Frames are the socket's; HTTP has only what stands in them.
+        definitions.retain(|name, _| !name.contains("Frame"));
+    }
     let mut schemas: Value =
         serde_json::from_str(&definitions.to_string().replace("#/$defs/", "#/components/schemas/")).unwrap_or_default();
     schemas["ErrorBody"] = json!({

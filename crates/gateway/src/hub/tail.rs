@@ -75,10 +75,11 @@ impl RoomTail {
             return Vec::new();
         }
         self.ahead.insert(event.seq, event);
+        let deliverable = self.advance();
         if self.ahead.len() > AHEAD_MAX {
             self.ahead.pop_last();
         }
-        self.advance()
+        deliverable
     }
 
     /// Learns that the log reaches to `head`.
@@ -147,3 +148,6 @@ impl RoomTail {
         frames
     }
 }
+
+#[cfg(test)]
+mod tests;
