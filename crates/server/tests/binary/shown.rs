@@ -1,5 +1,7 @@
 //! `config show` and `config reference`: nothing secret, nothing missing, and TOML that means the same again.
 
+use std::process::Stdio;
+
 use serde_json::Value;
 
 use crate::support::{Place, SECRET};
@@ -75,12 +77,11 @@ fn the_document_is_what_the_program_prints() {
 }
 
 #[test]
-fn showing_to_a_reader_who_leaves_is_no_failure() {
-    let place = Place::new();
-    let program = env!("CARGO_BIN_EXE_hubbub");
-    place.write("leave.sh", &format!("{program} config reference | head -n 1; exit ${{PIPESTATUS[0]}}\n"));
-    let script = place.path("leave.sh");
-    let output = std::process::Command::new("bash").arg(script).output().expect("bash");
+fn showing_to_a_reader_who_has_left_is_no_failure() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hubbub"));
+    let output = command.args(["config", "reference"]).stdout(writer).stderr(Stdio::piped()).output().expect("ended");
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "# Configuration\n");
+    assert!(output.stderr.is_empty());
 }
