@@ -94,7 +94,11 @@ async fn redis_outage(cluster: &mut Cluster, config: &ProveConfig) -> Result<boo
     print_latency("after", &report.after);
     let goal = Duration::from_secs(2);
     let ratio = |took: Duration| took.as_secs_f64() / goal.as_secs_f64();
-    println!("\np99 during the outage  {:>9}   goal 2.0s   ratio {:.2}", short(report.during.p99), ratio(report.during.p99));
+    println!(
+        "\np99 during the outage  {:>9}   goal 2.0s   ratio {:.2}",
+        short(report.during.p99),
+        ratio(report.during.p99)
+    );
     println!("bus back within        {:>9}   goal 2.0s   ratio {:.2}", short(report.returned), ratio(report.returned));
     println!("repairs: {} in the outage, {} in the 10 s behind it", report.repairs.0, report.repairs.1);
     Ok(conclude(config, report.proves(), &report.complaints))

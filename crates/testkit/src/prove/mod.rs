@@ -222,7 +222,13 @@ impl Stage {
         Ok(())
     }
 
-    async fn look(&mut self, cluster: &mut Cluster, swarm: &Swarm, lasting: &[&Planned], show: &mut impl FnMut(&Progress)) {
+    async fn look(
+        &mut self,
+        cluster: &mut Cluster,
+        swarm: &Swarm,
+        lasting: &[&Planned],
+        show: &mut impl FnMut(&Progress),
+    ) {
         let touched: Vec<usize> = lasting.iter().map(|fault| fault.node).collect();
         self.director.notice_ends(cluster, &touched);
         if lasting.iter().all(|fault| fault.kind != FaultKind::FreezeNode) {

@@ -1,0 +1,9 @@
+//! Three real processes with real Redis, PostgreSQL and HAProxy, and clients on different nodes.
+
+mod caller;
+mod dependencies;
+mod drain;
+mod limits;
+mod membership;
+mod messages;
+mod oddities;
