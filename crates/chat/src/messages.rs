@@ -23,12 +23,17 @@ impl Chat {
     pub async fn send_message(&self, caller: &mut Caller, command: MessageSend) -> Result<Sent, Refusal> {
         let chars_max = usize::try_from(self.limits.body_chars_max).unwrap_or(usize::MAX);
         check_body(&command.body, chars_max).map_err(|rule| Refusal::field("body", rule))?;
-        let (room, kind) = self.facts.find(&self.store, &command.room).await?;
-        if let Err(refusal) = self.take(caller, RateClass::Sends).await {
+        // The budget is taken before the room is looked for: who has none left, or sees it shrink, learns nothing of
+        // rooms that they may not see.
+        let budget = self.take(caller, RateClass::Sends).await;
+        let found = self.facts.find(&self.store, &command.room).await;
+        if let Err(refusal) = budget {
+            let Ok((room, _)) = found else { return Err(refusal) };
             // A retry is free even now: it may be the answer to it that was lost.
             let first = self.store.find_sent(room, caller.user.id, &command.client_msg_id).await.map_err(from_store)?;
             return first.ok_or(refusal);
         }
+        let (room, kind) = found?;
         let sent = MessageSent { id: MessageId::new(), client_msg_id: command.client_msg_id, body: command.body };
         let guard = match kind {
             RoomKind::Announcement => Guard::AtLeast(RoomRole::Moderator),
