@@ -3,6 +3,8 @@
 //!
 //! `bench_append [seconds for each figure]`. Must never tell a database to be less durable than it is in production.
 
+// The tests do more to a server than this does.
+#[allow(dead_code)]
 #[path = "../tests/support/postgres.rs"]
 mod postgres;
 

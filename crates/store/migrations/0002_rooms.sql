@@ -41,7 +41,7 @@ CREATE TABLE messages (
     at            BIGINT NOT NULL,
     by_id         UUID   NOT NULL,
     by_name       TEXT   NOT NULL,
-    client_msg_id TEXT   NOT NULL,
+    client_msg_id TEXT   COLLATE "C" NOT NULL,
     body          TEXT   NOT NULL,
     PRIMARY KEY (room, seq),
     UNIQUE (room, by_id, client_msg_id)

@@ -73,6 +73,24 @@ impl Address {
         }
     }
 
+    /// Begins another history.
+    pub(crate) async fn renew_epoch(&self) -> Result<Epoch, Fault> {
+        match self {
+            Self::Postgres(options) => {
+                let mut connection = postgres::connect(options).await?;
+                let epoch = postgres::migration::renew_epoch(&mut connection).await?;
+                goodbye(connection).await;
+                Ok(epoch)
+            }
+            Self::Sqlite(options) => {
+                let mut connection = sqlite::connect(options).await?;
+                let epoch = sqlite::migration::renew_epoch(&mut connection).await?;
+                goodbye(connection).await;
+                Ok(epoch)
+            }
+        }
+    }
+
     /// What the database has and lacks; with `apply` it lacks nothing afterwards, unless it is newer.
     pub(crate) async fn schema(&self, apply: bool) -> Result<Schema, Fault> {
         match self {

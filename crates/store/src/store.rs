@@ -160,6 +160,16 @@ impl Store {
         Ok(schema.pending.len())
     }
 
+    /// Begins another history: run once after a database was restored from a backup, before the nodes start, so that
+    /// clients learn that their cursors mean nothing any more (DESIGN §1, invariant 5). A node that runs learns of it
+    /// when it opens the database or finds it again after an outage.
+    ///
+    /// # Errors
+    /// When the database cannot be asked, or was never migrated.
+    pub async fn renew_epoch(config: &StoreConfig) -> Result<Epoch, StoreError> {
+        within(OPEN_TIMEOUT, Address::parse(&config.url)?.renew_epoch()).await
+    }
+
     /// Appends a change to its room's log; returns when it is committed (DESIGN §1, invariants 2 to 4).
     ///
     /// # Errors

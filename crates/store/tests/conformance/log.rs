@@ -214,7 +214,8 @@ async fn too_much_waiting_is_overloaded(database: Database) {
     // otherwise stand still with it.
     let (hold, held) = mpsc::channel::<()>();
     let held = Mutex::new(held);
-    let store = database.open_with(Arc::new(move |_| block_in_place(|| drop(held.lock().unwrap().recv())))).await;
+    let store =
+        database.open_with(Arc::new(move |_| block_in_place(|| held.lock().unwrap().recv().unwrap_or_default()))).await;
     let ada = person("ada");
     hold.send(()).unwrap();
     let room = room_of(&store, std::slice::from_ref(&ada)).await;

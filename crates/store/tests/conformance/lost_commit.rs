@@ -58,8 +58,7 @@ async fn relay_one(mut client: UnixStream, mut server: UnixStream, cuts: &Cuts) 
                 server.write_all(bytes).await?;
                 if cut {
                     // The answer says that it is done, and goes nowhere.
-                    server.read(&mut from_server).await?;
-                    return Ok(());
+                    return server.read(&mut from_server).await.map(drop);
                 }
             }
             read = server.read(&mut from_server) => {

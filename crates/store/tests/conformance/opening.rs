@@ -12,6 +12,7 @@ on_both_engines! {
     ten_open_an_empty_database_at_once,
     a_newer_schema_is_refused,
     without_leave_to_migrate_an_old_schema_is_refused,
+    a_restored_database_gets_another_epoch,
 }
 
 async fn open(config: &StoreConfig) -> Result<Store, hubbub_store::StoreError> {
@@ -77,6 +78,13 @@ async fn without_leave_to_migrate_an_old_schema_is_refused(database: Database) {
     assert!(!pending.is_empty() && Store::pending_migrations(&config).await.unwrap().is_empty());
     assert_eq!(Store::migrate(&config).await.unwrap(), 0);
     open(&config).await.unwrap().ping().await.unwrap();
+}
+
+async fn a_restored_database_gets_another_epoch(database: Database) {
+    let before = database.open().await.epoch();
+    let renewed = Store::renew_epoch(&database.config()).await.unwrap();
+    assert_ne!(renewed, before);
+    assert_eq!(database.open().await.epoch(), renewed);
 }
 
 #[tokio::test]

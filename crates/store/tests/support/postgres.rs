@@ -21,8 +21,8 @@ const JANITOR: &str = r#"
     read -r _
     pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
     if [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ] && tr '\0' ' ' < "/proc/$pid/cmdline" 2>/dev/null | grep -qF "$1/data"; then
-        kill -QUIT "$pid"
-        kill -CONT "$pid" $(ps -o pid= --ppid "$pid")
+        kill -QUIT "$pid" 2>/dev/null
+        kill -CONT "$pid" $(ps -o pid= --ppid "$pid") 2>/dev/null
         for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
             [ -d "/proc/$pid" ] || break
             sleep 0.05
@@ -32,7 +32,7 @@ const JANITOR: &str = r#"
 "#;
 
 /// A server and its folder.
-pub struct Server {
+pub(crate) struct Server {
     programs: PathBuf,
     folder: PathBuf,
     settings: Vec<String>,
@@ -42,7 +42,7 @@ pub struct Server {
 
 impl Server {
     /// Makes a database folder and starts a server on it, with these settings (`name=value`).
-    pub fn start(settings: &[&str]) -> Self {
+    pub(crate) fn start(settings: &[&str]) -> Self {
         let programs = programs().expect("PostgreSQL is installed: apt-get install postgresql");
         let folder = tempfile::Builder::new().prefix("hubbub-postgres-").tempdir().expect("a folder").keep();
         let janitor = Command::new("sh")
@@ -75,7 +75,7 @@ impl Server {
     }
 
     /// Starts the server again after [`Server::kill`] and waits until it answers.
-    pub fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             let log = fs::File::options().create(true).append(true).open(self.folder.join("log")).expect("a log");
@@ -101,19 +101,19 @@ impl Server {
     }
 
     /// Kills the server without a warning, with all its children.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let Some(mut process) = self.process.take() else { return };
         process.kill().expect("our own child");
         process.wait().expect("our own child");
     }
 
     /// Stops the server in its steps, as a machine does that is paused, until [`Server::thaw`].
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.signal("STOP");
     }
 
     /// Lets the server go on.
-    pub fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         self.signal("CONT");
     }
 
@@ -126,16 +126,18 @@ impl Server {
             Command::new("ps").args(["-o", "pid=", "--ppid", &server.to_string()]).output().expect("ps runs");
         let children = String::from_utf8(children.stdout).expect("numbers");
         // One may have ended in between.
-        children.split_whitespace().for_each(|child| drop(send(child)));
+        for child in children.split_whitespace() {
+            send(child);
+        }
     }
 
     /// The URL of a database on this server.
-    pub fn url(&self, database: &str) -> String {
+    pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://hubbub@localhost/{database}?host={}", self.folder.display())
     }
 
     /// Makes an empty database.
-    pub fn create_database(&self, name: &str) {
+    pub(crate) fn create_database(&self, name: &str) {
         let made = self.command("createdb").args(["-U", "hubbub", "-h"]).arg(&self.folder).arg(name).status();
         assert!(made.expect("createdb runs").success(), "createdb made a database");
     }

@@ -3,6 +3,7 @@
 //! Rooms are locked in the order of their ids and new rooms inserted in the order of their keys, after the locks, so
 //! two nodes never wait for each other in a circle. Must never decide anything itself: that is the plan's.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use hubbub_protocol::reply::Sent;
@@ -167,8 +168,14 @@ async fn make_rooms(
 
 async fn look_up(conn: &mut Connection, jobs: &[Job], snapshot: &mut Snapshot) -> Result<(), sqlx::Error> {
     let (mut roles, mut sent, mut logged) = (FIND_ROLES.rows(), FIND_SENT.rows(), FIND_LOGGED.rows());
+    // In a busy room the same people write again and again.
+    let mut asked = HashSet::new();
     for append in appends(jobs) {
-        let mut role = |user: UserId| roles.push([append.room.as_uuid().into(), user.as_uuid().into()]);
+        let mut role = |user: UserId| {
+            if asked.insert((append.room, user)) {
+                roles.push([append.room.as_uuid().into(), user.as_uuid().into()]);
+            }
+        };
         if append.guard != Guard::Open {
             role(append.by.id);
         }

@@ -13,6 +13,7 @@ const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS hubbub_migrations (versio
 const APPLIED: &str = "SELECT version FROM hubbub_migrations ORDER BY version";
 const RECORD: &str = "INSERT INTO hubbub_migrations (version, name, applied_at) VALUES ($1, $2, $3)";
 const FIRST_EPOCH: &str = "INSERT INTO identity (id, epoch) SELECT 1, $1 WHERE NOT EXISTS (SELECT 1 FROM identity)";
+const RENEW_EPOCH: &str = "UPDATE identity SET epoch = $1 WHERE id = 1";
 const EPOCH: &str = "SELECT epoch FROM identity WHERE id = 1";
 
 /// What the database has and lacks. Changes nothing.
@@ -54,4 +55,11 @@ pub(crate) async fn migrate(conn: &mut Connection) -> Result<Schema, sqlx::Error
 pub(crate) async fn epoch(conn: &mut Connection) -> Result<Epoch, sqlx::Error> {
     let (epoch,): (String,) = sqlx::query_as(EPOCH).fetch_one(conn).await?;
     Ok(Epoch::from_text(epoch))
+}
+
+/// Begins another history.
+pub(crate) async fn renew_epoch(conn: &mut Connection) -> Result<Epoch, sqlx::Error> {
+    let epoch = Epoch::new();
+    sqlx::query(RENEW_EPOCH).bind(epoch.as_str()).execute(conn).await?;
+    Ok(epoch)
 }
