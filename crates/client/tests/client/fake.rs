@@ -92,7 +92,7 @@ impl FakeServer {
     /// The next connection's first bytes fail a TLS handshake: why.
     pub(crate) async fn refused_tls(&self) -> std::io::Error {
         let (tcp, _) = soon(self.listener.accept()).await.unwrap();
-        soon(self.tls.as_ref().unwrap().accept(tcp)).await.err().expect("a refused handshake")
+        soon(self.tls.as_ref().unwrap().accept(tcp)).await.map(drop).expect_err("a refused handshake")
     }
 
     /// Says something to the next connection and reads until it ends.
