@@ -13,7 +13,6 @@ use rand::RngExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::config::GatewayConfig;
 use crate::hub::Hub;
@@ -59,7 +58,6 @@ pub struct Gateway {
     address: SocketAddr,
     accepting: CancellationToken,
     background: CancellationToken,
-    sockets: TaskTracker,
 }
 
 /// A public listener that is bound, so that a port that is taken is known before the database is opened.
@@ -111,11 +109,10 @@ impl Gateway {
         health.show_node(Arc::clone(&node));
         health.set(Stage::Serving);
         let accepting = CancellationToken::new();
-        let sockets = TaskTracker::new();
-        let accept = accept(Arc::clone(&node), listener, tls, sockets.clone());
+        let accept = accept(Arc::clone(&node), listener, tls);
         let until = accepting.clone();
         tokio::spawn(async move { until.run_until_cancelled(accept).await });
-        Ok(Self { node, health, address, accepting, background, sockets })
+        Ok(Self { node, health, address, accepting, background })
     }
 
     /// Where clients connect, with the port that the kernel chose for port 0.
@@ -163,11 +160,8 @@ impl Gateway {
 
     async fn wait_for_sockets(&self) {
         self.accepting.cancel();
-        self.sockets.close();
-        self.sockets.wait().await;
-        while !self.node.connections.is_empty() {
-            tokio::time::sleep(DRAIN_STEP).await;
-        }
+        self.node.sockets.close();
+        self.node.sockets.wait().await;
     }
 }
 
@@ -179,7 +173,7 @@ fn spread_retry(spread: Duration) -> u64 {
     rand::rng().random_range(0..most)
 }
 
-async fn accept(node: Arc<Node>, listener: TcpListener, tls: Tls, sockets: TaskTracker) {
+async fn accept(node: Arc<Node>, listener: TcpListener, tls: Tls) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     loop {
         let Ok(place) = Arc::clone(&handshakes).acquire_owned().await else { return };
@@ -187,7 +181,7 @@ async fn accept(node: Arc<Node>, listener: TcpListener, tls: Tls, sockets: TaskT
             Ok((tcp, peer)) => {
                 prepare(&tcp);
                 let serve = crate::http::socket::serve(Arc::clone(&node), tcp, peer.ip().to_canonical(), tls.current());
-                sockets.spawn(async move {
+                node.sockets.spawn(async move {
                     serve.await;
                     drop(place);
                 });

@@ -3,10 +3,12 @@
 //! Must never hold state that another node could not take over.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use hubbub_chat::Chat;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+use tokio_util::task::TaskTracker;
 
 use crate::config::GatewayConfig;
 use crate::hub::Hub;
@@ -28,9 +30,22 @@ pub(crate) struct Node {
     pub metrics: Arc<Metrics>,
     /// Every open WebSocket, for the drain and the debug view.
     pub connections: DashMap<ConnectionId, Arc<Link>>,
+    /// Every open socket, for the end of the drain: each has written its last word when its task is over.
+    pub sockets: TaskTracker,
     next_connection: AtomicU64,
+    /// Seats taken by WebSockets and by handshakes that are about to become one.
+    seated: AtomicU64,
     /// No new WebSockets are taken.
-    closed: AtomicBool,
+    closed: CancellationToken,
+}
+
+/// A place among `limits.connections_per_node`, until dropped.
+pub(crate) struct Seat(Arc<Node>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.seated.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Node {
@@ -52,8 +67,10 @@ impl Node {
             wheel,
             metrics,
             connections,
+            sockets: TaskTracker::new(),
             next_connection,
-            closed: AtomicBool::new(false),
+            seated: AtomicU64::new(0),
+            closed: CancellationToken::new(),
         })
     }
 
@@ -64,13 +81,30 @@ impl Node {
 
     /// Takes no new WebSockets from now on.
     pub(crate) fn close_door(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.closed.cancel();
+    }
+
+    /// Resolves when no new WebSockets are taken any more.
+    pub(crate) fn door_closed(&self) -> WaitForCancellationFuture<'_> {
+        self.closed.cancelled()
+    }
+
+    /// Takes a seat; none when the node is about to stop or is full. Counted before it is compared, so that a rush
+    /// does not get past the limit.
+    pub(crate) fn take_seat(self: &Arc<Self>) -> Option<Seat> {
+        let before = self.seated.fetch_add(1, Ordering::AcqRel);
+        let seat = Seat(Arc::clone(self));
+        (!self.closed.is_cancelled() && !self.is_full(before)).then_some(seat)
+    }
+
+    fn is_full(&self, seated: u64) -> bool {
+        let max = self.chat.limits().connections_per_node;
+        max != 0 && seated >= max
     }
 
     /// Whether new WebSockets are refused, because the node is about to stop or is full.
     #[must_use]
     pub(crate) fn refuses(&self) -> bool {
-        let max = self.chat.limits().connections_per_node;
-        self.closed.load(Ordering::Acquire) || (max != 0 && self.connections.len() as u64 >= max)
+        self.closed.is_cancelled() || self.is_full(self.seated.load(Ordering::Acquire))
     }
 }

@@ -21,7 +21,7 @@ use crate::dispatch::{self, Answer};
 use crate::hub::lane::SubscriptionId;
 use crate::link::Link;
 use crate::metrics::{CommandOutcome, UNKNOWN};
-use crate::node::Node;
+use crate::node::{Node, Seat};
 
 /// Where a connection stands.
 enum Phase {
@@ -70,17 +70,19 @@ pub(crate) struct Visitor {
     phase: Phase,
     /// Counts for the address over the whole cluster until dropped.
     _place: Place,
+    /// Counts for the node until dropped.
+    _seat: Seat,
 }
 
 impl Visitor {
     /// Begins: tells the client where it stands.
     #[must_use]
-    pub(crate) fn begin(node: Arc<Node>, link: &Arc<Link>, proof: Proof, address_place: Place) -> Self {
+    pub(crate) fn begin(node: Arc<Node>, link: &Arc<Link>, proof: Proof, place: Place, seat: Seat) -> Self {
         let limits = node.chat.limits();
         let commands = Budget::per_10s(limits.connection_commands_per_10s);
         let timeout = matches!(proof, Proof::None).then_some(limits.authentication_timeout);
         node.wheel.connected(link, timeout);
-        let mut visitor = Self { node, commands, phase: Phase::Authenticating, _place: address_place };
+        let mut visitor = Self { node, commands, phase: Phase::Authenticating, _place: place, _seat: seat };
         match proof {
             Proof::None => {}
             Proof::Identity(identity, place) => {

@@ -7,6 +7,7 @@ mod identify;
 mod login;
 mod openapi;
 mod page;
+mod patient;
 pub(crate) mod respond;
 pub(crate) mod socket;
 mod upgrade;

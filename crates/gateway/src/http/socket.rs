@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::patient::Patient;
 use super::upgrade::{self, Accepted};
 use super::{identify, respond};
 use crate::connection::Connection;
@@ -41,6 +42,9 @@ const BUFFER_BYTES_MIN: usize = 8 << 10;
 
 /// An idle keep-alive connection is closed later than the handshake's own time limit would answer.
 const KEEP_ALIVE_EXTRA: Duration = Duration::from_secs(1);
+
+/// How long an answer may wait for a peer that does not read it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A time limit of none: longer than any process runs.
 const NO_TIMEOUT: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -122,9 +126,19 @@ async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, address: IpAddr, dead
     }
     let seen = Arc::new(AtomicBool::new(false));
     let front = Front { node: Arc::clone(&node), address, seen: Arc::clone(&seen), accepted: Arc::default() };
+    let socket = Patient::new(socket, WRITE_TIMEOUT);
     let mut connection = Box::new(builder.serve_connection(TokioIo::new(socket), front));
+    let mut ending = Some(Box::pin(node.door_closed()));
+    let serving = poll_fn(|context| {
+        if ending.as_mut().is_some_and(|ending| ending.as_mut().poll(context).is_ready()) {
+            // A node that ends keeps no connection for a next request.
+            ending = None;
+            Pin::new(&mut *connection).graceful_shutdown();
+        }
+        connection.poll_without_shutdown(context)
+    });
     let in_time = tokio::select! {
-        outcome = poll_fn(|context| connection.poll_without_shutdown(context)) => Some(outcome),
+        outcome = serving => Some(outcome),
         () = late(&seen, deadline) => None,
     };
     let parts = connection.into_parts();
@@ -133,7 +147,7 @@ async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, address: IpAddr, dead
         Some(Ok(())) => {
             let accepted = parts.service.accepted.lock().take();
             if let Some(accepted) = accepted {
-                begin(&node, socket.into_transport(), accepted, parts.read_buf);
+                begin(&node, socket.into_inner().into_transport(), accepted, parts.read_buf);
                 return;
             }
             // The peer may be gone already; there is nothing left to say.
@@ -169,7 +183,7 @@ fn begin(node: &Arc<Node>, transport: Transport, accepted: Accepted, first: Byte
     node.connections.insert(link.id, Arc::clone(&link));
     node.metrics.connections.inc();
     node.metrics.connects.inc();
-    let visitor = Visitor::begin(Arc::clone(node), &link, accepted.proof, accepted.place);
+    let visitor = Visitor::begin(Arc::clone(node), &link, accepted.proof, accepted.place, accepted.seat);
     let connection = Connection::new(link, accepted.parser, limits.connection_frames_per_10s, visitor);
-    tokio::spawn(connection.run(first.to_vec()));
+    node.sockets.spawn(connection.run(first.to_vec()));
 }

@@ -19,7 +19,7 @@ use hyper::body::{Body as _, Incoming};
 
 use super::identify::{self, Presented};
 use super::respond;
-use crate::node::Node;
+use crate::node::{Node, Seat};
 use crate::session::Proof;
 
 /// Where WebSockets are.
@@ -39,6 +39,8 @@ pub(super) struct Accepted {
     pub proof: Proof,
     /// Counts for the address.
     pub place: Place,
+    /// Counts for the node.
+    pub seat: Seat,
 }
 
 /// Answers an upgrade request.
@@ -89,9 +91,7 @@ async fn accept(
         key.ok_or_else(|| Refusal::new(ErrorCode::Malformed).because("Sec-WebSocket-Key has 16 bytes in base64."))?;
     let (codec, named) = choose_codec(headers)?;
     identify::check_origin(node, headers, request.uri())?;
-    if node.refuses() {
-        return Err(Refusal::new(ErrorCode::Overloaded).retry_after(RETRY_AFTER_MS).into());
-    }
+    let seat = node.take_seat().ok_or_else(|| Refusal::new(ErrorCode::Overloaded).retry_after(RETRY_AFTER_MS))?;
     let place = node.chat.enter_address(address).await?;
     let proof = prove(node, headers).await?;
     let extensions = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|value| value.to_str().ok());
@@ -117,7 +117,7 @@ async fn accept(
     };
     // Shared frames are compressed for the full window; who asked for a smaller one gets them as they are.
     let compress = agreement.is_some_and(|agreement| agreement.admits(usize::MAX));
-    Ok((response, Accepted { codec, compress, parser, address, proof, place }))
+    Ok((response, Accepted { codec, compress, parser, address, proof, place, seat }))
 }
 
 /// Whether this asks for a WebSocket of the version spoken here (RFC 6455 §4.2.1).

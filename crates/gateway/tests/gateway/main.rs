@@ -4,6 +4,11 @@
 
 mod fixture;
 
+mod deflate;
+mod frames;
+
 mod handshake;
 mod identity;
+mod limits;
 mod phases;
+mod places;
