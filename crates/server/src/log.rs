@@ -36,10 +36,7 @@ fn directives(level: &str) -> String {
     let ours = |part: &str| if part.contains('=') { part.to_owned() } else { format!("hubbub={part}") };
     let parts: Vec<String> = level.split(',').map(str::trim).map(ours).collect();
     let bare = level.split(',').map(str::trim).find(|part| !part.contains('='));
-    let others = match bare {
-        Some(quiet @ ("off" | "error")) => quiet,
-        _ => "warn",
-    };
+    let others = bare.filter(|level| ["off", "error"].contains(level)).unwrap_or("warn");
     format!("{others},{}", parts.join(","))
 }
 

@@ -3,6 +3,8 @@
 //! People are spoken to on stderr, results go to stdout. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 78 bad
 //! configuration. Must never decide anything that a command decides.
 
+#![allow(clippy::print_stderr, reason = "this is where the program speaks to people")]
+
 mod chat;
 mod config;
 mod health;

@@ -124,7 +124,9 @@ impl Kind {
     pub(crate) fn write_toml(self, value: &Value) -> String {
         match (self, value) {
             (_, Value::Bool(value)) => value.to_string(),
-            (Self::Size { .. }, Value::Number(bytes)) if *bytes > 0 && bytes % 1024 == 0 => quote(&write_size(*bytes)),
+            (Self::Size { .. }, Value::Number(bytes)) if *bytes > 0 && bytes.is_multiple_of(1024) => {
+                quote(&write_size(*bytes))
+            }
             (_, Value::Number(number)) => number.to_string(),
             (_, Value::Duration(duration)) => quote(&write_duration(*duration)),
             (_, Value::Text(text)) => quote(text),
@@ -196,7 +198,7 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
 }
 
 fn write_size(bytes: u64) -> String {
-    match SIZE_UNITS.into_iter().find(|(_, factor)| bytes > 0 && bytes % factor == 0) {
+    match SIZE_UNITS.into_iter().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor)) {
         Some((unit, factor)) => format!("{}{unit}", bytes / factor),
         None => bytes.to_string(),
     }
@@ -205,7 +207,7 @@ fn write_size(bytes: u64) -> String {
 /// The shortest exact form.
 pub(crate) fn write_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
-    let fitting = DURATION_UNITS_MS.into_iter().find(|(_, factor)| ms % u128::from(*factor) == 0);
+    let fitting = DURATION_UNITS_MS.into_iter().find(|(_, factor)| ms.is_multiple_of(u128::from(*factor)));
     match fitting {
         Some((unit, factor)) if ms > 0 => format!("{}{unit}", ms / u128::from(factor)),
         _ => "0s".to_owned(),
