@@ -5,6 +5,7 @@
 
 mod command;
 mod editor;
+mod followed;
 mod front;
 mod input;
 mod json;
@@ -20,7 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use hubbub_client::{Client, ClientConfig, ClientError, Tls};
+use hubbub_client::{Client, ClientConfig, ClientError, Tls, UrlOrder};
 
 use front::Front;
 use talk::Talk;
@@ -42,8 +43,8 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage. NO_COLOR is respected.";
 /// Arguments of `hubbub chat`.
 #[derive(Args, Debug)]
 #[command(about = "Talk in a terminal, or from a script", after_help = AFTER_HELP)]
-pub struct ChatArgs {
-    /// Where to connect: wss://HOST:PORT; several are tried in turn
+pub(crate) struct ChatArgs {
+    /// Where to connect: wss://HOST:PORT; given several times they are tried in turn
     #[arg(long, value_name = "URL", default_value = "wss://localhost:8443")]
     url: Vec<String>,
     /// Sign on with an access token (also HUBBUB_TOKEN)
@@ -79,7 +80,7 @@ enum Failure {
 }
 
 /// Runs `hubbub chat` to its end.
-pub async fn run(args: ChatArgs) -> ExitCode {
+pub(crate) async fn run(args: ChatArgs) -> ExitCode {
     match start(args).await {
         Ok(code) => code,
         Err(Failure::Usage(reason)) => complain(&reason, WRONG_USAGE),
@@ -108,7 +109,7 @@ async fn start(args: ChatArgs) -> Result<ExitCode, Failure> {
         (false, Some(file)) => Tls::WithPem(file),
         (false, None) => Tls::System,
     };
-    let config = ClientConfig { urls: args.url, tls, ..ClientConfig::new("", credentials) };
+    let config = ClientConfig { urls: args.url, order: UrlOrder::InTurn, tls, ..ClientConfig::new("", credentials) };
     let client = if terminal { Client::start(config) } else { Client::connect(config).await };
     let client = client.map_err(|error| match error {
         ClientError::Config(reason) => Failure::Usage(reason),

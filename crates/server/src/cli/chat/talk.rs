@@ -2,19 +2,20 @@
 //!
 //! Must never wait for an answer in its loop: everything that asks is a task.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use hubbub_client::protocol::{ErrorCode, RoomEventData, RoomId, Seq};
+use hubbub_client::protocol::{ErrorCode, RoomId, Seq};
 use hubbub_client::{Client, ClientError, Delivery, RoomStream, State};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::command::{self, Wish};
 use super::editor::Edited;
+use super::followed::Followed;
 use super::front::{Front, Said, name_of, state_parts};
 use super::input::Input;
 use super::open::{self, Done, Kind, Outcome};
@@ -23,23 +24,10 @@ use super::open::{self, Done, Kind, Outcome};
 const QUEUE_MAX: usize = 256;
 /// Deliveries on their way from the rooms to the loop; each room has a buffer of its own before that.
 const DELIVERIES: usize = 64;
-/// Names that `/who` remembers per room.
-const SEEN_MAX: usize = 200;
 /// How long the end waits for the last acked message to be shown.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How often a status line that counts down is drawn.
 const TICK: Duration = Duration::from_secs(1);
-
-/// A followed room.
-struct Open {
-    id: RoomId,
-    name: String,
-    seen: BTreeSet<String>,
-    unread: u64,
-    /// The last event that was shown.
-    shown: Seq,
-    forward: JoinHandle<()>,
-}
 
 /// A message that waits for its turn.
 struct Queued {
@@ -60,7 +48,7 @@ pub(super) struct Talk {
     front: Front,
     create: bool,
     stay: bool,
-    open: Vec<Open>,
+    open: Vec<Followed>,
     /// The name of the room that is talked in.
     present: Option<String>,
     queue: VecDeque<Queued>,
@@ -347,7 +335,7 @@ impl Talk {
         if kind == Kind::Open || self.present.as_ref().is_none_or(|present| present == asked) {
             self.present = Some(name.clone());
         }
-        self.open.push(Open { id, name, seen: BTreeSet::new(), unread: 0, shown: 0, forward });
+        self.open.push(Followed::new(id, name, forward));
     }
 
     fn close(&mut self, id: RoomId) {
@@ -364,8 +352,7 @@ impl Talk {
         let Some(open) = self.open.iter_mut().find(|open| open.id == id) else { return Ok(()) };
         match delivery {
             Delivery::Event(event) => {
-                open.shown = event.seq;
-                note_people(&mut open.seen, &event.data, &event.by.name);
+                open.note(&event);
                 if self.present.as_deref() != Some(open.name.as_str()) {
                     open.unread += 1;
                 }
@@ -378,20 +365,6 @@ impl Talk {
                 Ok(())
             }
         }
-    }
-}
-
-/// Remembers who was seen in a room.
-fn note_people(seen: &mut BTreeSet<String>, data: &RoomEventData, by: &str) {
-    match data {
-        RoomEventData::MemberLeft(left) => drop(seen.remove(left.user.name.as_ref())),
-        RoomEventData::RoomCreated(created) => {
-            let members = created.members.iter().map(|member| member.user.name.to_string());
-            seen.extend(members.take(SEEN_MAX));
-        }
-        RoomEventData::MemberJoined(joined) if seen.len() < SEEN_MAX => drop(seen.insert(joined.user.name.to_string())),
-        _ if seen.len() < SEEN_MAX => drop(seen.insert(by.to_owned())),
-        _ => {}
     }
 }
 
