@@ -52,6 +52,7 @@ pub(super) async fn run(seat: Seat, ports: Vec<u16>, mut jumps: mpsc::Receiver<(
     let now = Instant::now();
     let (pending, probed) = Default::default();
     let mut raw = Raw { seat, pending, probed, epoch: None, next_send: now, next_id: 1 };
+    raw.next_send += raw.seat.next_pause();
     let mut last = usize::MAX;
     while !raw.seat.is(Phase::Stop) {
         let at = raw.another(ports.len(), last);

@@ -266,7 +266,8 @@ impl Connection<'_> {
         if reset {
             self.raw.seat.recorder.push(Entry::Ended { room, reason: format!("reset at head {head}") });
         }
-        if self.raw.seat.mutation == Some(Mutation::AfterOffByOne) && replayed > 0 {
+        let begun = self.raw.seat.recorder.cursor(room) > 0;
+        if self.raw.seat.mutation == Some(Mutation::AfterOffByOne) && begun && replayed > 0 {
             self.swallow.insert(room);
         }
         if let Some(Gap { from, to }) = gap {

@@ -1,0 +1,101 @@
+//! What it takes to take a connection: handshake, token, one subscription.
+//!
+//! Beside it stands a bare loop that makes the same system calls and nothing else. Must never compare two runs: both
+//! sides are measured in one.
+
+use std::io::Read as _;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::idle;
+use crate::peer::{Dialer, Peer};
+use crate::subject::{Subject, cpu_of};
+use crate::{line, note};
+
+/// The goal of the issue, in µs of CPU: plain, with token and subscription.
+const GOAL_PLAIN_US: f64 = 90.0;
+/// The goal over the bare TLS handshake.
+const GOAL_TLS_RATIO: f64 = 1.5;
+/// Taken before anything is measured.
+const WARM_UP: usize = 500;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Connections that are taken.
+    #[arg(long, default_value_t = 10_000)]
+    connections: usize,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let (plain, bare_plain) = (node(false, options)?, bare(false, options)?);
+    let (tls, bare_tls) = (node(true, options)?, bare(true, options)?);
+    line("plain: CPU of an accept with token and subscription", plain, "µs", GOAL_PLAIN_US);
+    note("plain: a bare accept loop, which is the kernel's part", bare_plain, "µs");
+    note("TLS: CPU of an accept with token and subscription", tls, "µs");
+    note("TLS: a bare accept loop with the same handshake", bare_tls, "µs");
+    line("TLS: over the bare handshake", tls / bare_tls, "times", GOAL_TLS_RATIO);
+    Ok(())
+}
+
+fn per_accept(before: Duration, after: Duration, options: &Options) -> f64 {
+    (after - before).as_secs_f64() * 1e6 / options.connections as f64
+}
+
+fn node(tls: bool, options: &Options) -> Result<f64> {
+    let mut subject = Subject::start(tls)?;
+    let subscribe = subject.subscribe();
+    idle::open(&subject, WARM_UP)?.into_iter().try_for_each(Peer::reset)?;
+    subject.settle(0)?;
+    let before = subject.cpu()?;
+    let peers = talk(&subject.dialer, &subscribe, options.connections)?;
+    let after = subject.cpu()?;
+    drop(peers);
+    Ok(per_accept(before, after, options))
+}
+
+/// Connections that are open at the end, each with one command answered.
+fn talk(dialer: &Dialer, subscribe: &[u8], count: usize) -> Result<Vec<Peer>> {
+    let mut peers = Vec::with_capacity(count);
+    for number in 0..count {
+        let mut peer = dialer.open(number, true)?;
+        peer.write(subscribe)?;
+        peer.text()?;
+        peers.push(peer);
+    }
+    Ok(peers)
+}
+
+/// The process of the bare loop; killed when dropped.
+struct Bare(Child);
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        // Both fail only when it is gone already, which is what is wanted.
+        self.0.kill().and_then(|()| self.0.wait()).ok();
+    }
+}
+
+fn bare(tls: bool, options: &Options) -> Result<f64> {
+    let folder = tempfile::tempdir()?;
+    let certificate = folder.path().join("cert.pem");
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("bare").arg("--folder").arg(folder.path());
+    if tls {
+        command.arg("--tls");
+    }
+    let mut child = Bare(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
+    let mut port = [0; 5];
+    child.0.stdout.take().context("its output is ours")?.read_exact(&mut port)?;
+    let port: u16 = std::str::from_utf8(&port)?.trim().parse()?;
+    let token = "x".repeat(250);
+    let dialer = Dialer::new(port, &token, tls.then_some(certificate.as_path()))?;
+    let subscribe = hubbub_testkit::wire::text_frame(&"x".repeat(90));
+    talk(&dialer, &subscribe, WARM_UP)?.into_iter().try_for_each(Peer::reset)?;
+    let before = cpu_of(child.0.id())?;
+    let peers = talk(&dialer, &subscribe, options.connections)?;
+    let after = cpu_of(child.0.id())?;
+    drop(peers);
+    Ok(per_accept(before, after, options))
+}
