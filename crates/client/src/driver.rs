@@ -124,12 +124,14 @@ struct Driver {
 
 impl Driver {
     async fn run(mut self) {
-        let mut failures = 0u32;
+        let (mut failures, mut attempt) = (0u32, 1u32);
         loop {
             let url = self.addresses[self.current].url();
-            self.state.send_replace(State::Connecting { attempt: failures.saturating_add(1), url });
+            self.state.send_replace(State::Connecting { attempt, url });
+            attempt = attempt.saturating_add(1);
             let end = match self.connect().await {
                 Ok(link) => {
+                    attempt = 1;
                     let since = link.since;
                     let end = self.serve(link).await;
                     self.calls.connection_lost();
