@@ -1,6 +1,7 @@
 //! Connections per user and per address, on both engines.
 
 use std::net::IpAddr;
+use std::task::Poll;
 
 use hubbub_bus::{Full, Place, Scope};
 use hubbub_protocol::UserId;
@@ -109,4 +110,24 @@ async fn an_arrival_that_gives_up_holds_nothing(world: World) {
         drop(arrival.await);
     }
     eventually(async || node.bus.enter(scope, 1).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_place_that_was_granted_to_nobody_is_left() {
+    let world = World::redis().await;
+    let node = world.node("a").await;
+    let client = world.server.as_ref().unwrap().client().await;
+    for _ in 0..50 {
+        let scope = Scope::User(UserId::new());
+        let mut entering = Box::pin(node.bus.enter(scope, 1));
+        let polled = std::future::poll_fn(|context| Poll::Ready(entering.as_mut().poll(context))).await;
+        assert!(polled.is_pending(), "it did not wait");
+        let key = format!("hubbub:connections:{{{scope}}}");
+        let granted = async || redis::cmd("EXISTS").arg(&key).query_async(&mut client.clone()).await.unwrap();
+        eventually(granted).await;
+        // One more round trip, so that the answer is there and not yet taken.
+        node.bus.nodes().await.unwrap();
+        drop(entering);
+        eventually(async || node.bus.enter(scope, 1).await.is_ok()).await;
+    }
 }

@@ -103,6 +103,14 @@ async fn leaving_and_coming_back_in_one_breath_stays_subscribed(world: World) {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     }
+    // The departure was called off for good: it does not come when it would have been due.
+    there.bus.subscribe(room).await.unwrap();
+    let later = RoomId::new();
+    there.bus.subscribe(later).await.unwrap();
+    there.bus.unsubscribe(later);
+    eventually(async || there.metric("hubbub_bus_rooms") == 1.0).await;
+    here.bus.publish(&[event(room, 1_000)]);
+    assert_eq!(there.event().await.seq, 1_000);
 }
 
 async fn a_closed_bus_is_silent(world: World) {
