@@ -145,12 +145,15 @@ fn greet(nodes: &[Node], balancer: &str, scratch: &Path) -> Result<()> {
     }
     println!("  logs      {}", scratch.display());
     let certificate = certificate_folder(scratch).join(node::CERTIFICATE);
-    for name in USERS {
+    // One through the balancer, one straight to a node that another stands in for when it is killed.
+    let mut direct: Vec<String> = nodes.iter().map(|node| format!("wss://localhost:{}", node.port)).collect();
+    direct.rotate_left(1);
+    for (name, urls) in USERS.into_iter().zip([vec![balancer.to_owned()], direct]) {
         let password = first.hubbub.add_user(name)?;
         println!("\n  {name}, password {password}");
         let token = first.hubbub.mint_token(name)?;
-        println!("  {}", login::chat_line(&first.hubbub.program, balancer, &certificate, &token));
+        println!("  {}", login::chat_line(&first.hubbub.program, &urls, &certificate, &token));
     }
-    println!("\nAny node's address does in place of the balancer's. Ctrl-C stops everything.");
+    println!("\n`kill -9` a node and watch. Ctrl-C stops everything.");
     Ok(())
 }

@@ -85,10 +85,11 @@ impl Hubbub {
     }
 }
 
-/// The line to paste into another terminal. The certificate is the node's own, so it has to be named.
-pub(crate) fn chat_line(program: &Path, url: &str, certificate: &Path, token: &str) -> String {
+/// The line to paste into another terminal. The addresses are tried in turn. The certificate is the node's own, so it has to be named.
+pub(crate) fn chat_line(program: &Path, urls: &[String], certificate: &Path, token: &str) -> String {
     let (program, certificate) = (program.display(), certificate.display());
-    format!("{program} chat --url {url} --ca {certificate} --create --room {ROOM} --token {token}")
+    let urls = urls.join(" --url ");
+    format!("{program} chat --url {urls} --ca {certificate} --create --room {ROOM} --token {token}")
 }
 
 /// A secret to sign tokens with, longer than the least that a node accepts (32 bytes).

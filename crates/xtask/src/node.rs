@@ -98,7 +98,7 @@ fn greeting(hubbub: &Hubbub, url: &str) -> Result<String> {
     };
     let certificate = hubbub.folder.join(DATA_FOLDER).join(CERTIFICATE);
     let page = url.replacen("wss://", "https://", 1);
-    let chat = login::chat_line(&hubbub.program, url, &certificate, &hubbub.mint_token(USER)?);
+    let chat = login::chat_line(&hubbub.program, &[url.to_owned()], &certificate, &hubbub.mint_token(USER)?);
     Ok(format!(
         "\nHubbub is ready.\n  address  {url}/v1/ws, {page}/\n  login    {login}\n  talk     {chat}\n\nCtrl-C stops it."
     ))
