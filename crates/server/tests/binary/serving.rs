@@ -1,6 +1,6 @@
 //! A node from its start to its end: ports, signals, a database that is not there, and what its log must not hold.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -58,6 +58,21 @@ fn a_draining_node_is_not_ready_and_a_second_signal_ends_it_at_once() {
     node.signal(Signal::INT);
     let (code, log) = node.end();
     assert_eq!(code, Some(1), "{log}");
+}
+
+#[test]
+fn a_client_that_stays_does_not_hold_the_end_up() {
+    let place = Place::new();
+    // Nothing but the drain's own bound ends this socket, which says nothing and never closes.
+    let bound = [("HUBBUB_DRAIN_GRACE", "0s"), ("HUBBUB_DRAIN_SPREAD", "0s"), ("HUBBUB_DRAIN_TIMEOUT", "1s")];
+    let mut variables = bound.to_vec();
+    variables.push(("HUBBUB_LIMITS_HANDSHAKE_TIMEOUT", "0"));
+    let (node, line) = serving(&place, &variables);
+    let mute = TcpStream::connect(address(&line, "listen")).expect("connected");
+    node.signal(Signal::TERM);
+    let (code, log) = node.end();
+    assert_eq!(code, Some(0), "{log}");
+    drop(mute);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -127,11 +127,15 @@ impl Running {
 
     /// Waits for the end; returns the exit code and everything that was logged.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
-        let status: ExitStatus = self.child.wait().expect("ended");
         let mut seen = std::mem::take(&mut self.seen);
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
-            seen.push(line);
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => seen.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("still running: {}", seen.join("\n")),
+            }
         }
+        let status: ExitStatus = self.child.wait().expect("ended");
         (status.code(), seen.join("\n"))
     }
 }
