@@ -1,5 +1,6 @@
 //! A node from its start to its end: ports, signals, a database that is not there, and what its log must not hold.
 
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
 use rustix::process::Signal;
@@ -63,16 +64,22 @@ fn a_draining_node_is_not_ready_and_a_second_signal_ends_it_at_once() {
 #[test]
 fn a_client_that_stays_does_not_hold_the_end_up() {
     let place = Place::new();
-    // Nothing but the drain's own bound ends this socket, which says nothing and never closes.
+    // Shorter than the two seconds that the server lingers after its close frame: the bound has to end it.
     let bound = [("HUBBUB_DRAIN_GRACE", "0s"), ("HUBBUB_DRAIN_SPREAD", "0s"), ("HUBBUB_DRAIN_TIMEOUT", "1s")];
-    let mut variables = bound.to_vec();
-    variables.push(("HUBBUB_LIMITS_HANDSHAKE_TIMEOUT", "0"));
-    let (node, line) = serving(&place, &variables);
-    let mute = TcpStream::connect(address(&line, "listen")).expect("connected");
+    let (node, line) = serving(&place, &bound);
+    place.run_with(&[], &["user", "add", "ada", "--password-stdin"], "correct horse");
+    let token = place.run(&["token", "mint", "--user", "ada"]).stdout;
+    let mut client = TcpStream::connect(address(&line, "listen")).expect("connected");
+    let upgrade = "GET /v1/ws HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    write!(client, "{upgrade}Authorization: Bearer {}\r\n\r\n", token.trim()).expect("sent");
+    let mut head = [0; 12];
+    client.read_exact(&mut head).expect("answered");
+    assert_eq!(&head, b"HTTP/1.1 101");
     node.signal(Signal::TERM);
     let (code, log) = node.end();
     assert_eq!(code, Some(0), "{log}");
-    drop(mute);
+    assert!(log.contains("connections are left over and dropped"), "{log}");
 }
 
 #[test]
