@@ -54,20 +54,20 @@ impl Director {
             FaultKind::TerminateNode => member.node.signal(Signal::Terminate),
             FaultKind::KillRedis => cluster.redis.kill(),
             FaultKind::DropBus => {
-                let share = if fault.chance % 3 == 0 { DROPPED_SHARE_HIGH } else { DROPPED_SHARE };
+                let share = if fault.chance.is_multiple_of(3) { DROPPED_SHARE_HIGH } else { DROPPED_SHARE };
                 cluster.members.iter().for_each(|member| member.redis_link.drop_messages(share));
             }
             FaultKind::CutRedis => member.redis_link.cut(),
             FaultKind::CutPostgres => member.postgres_link.cut(),
             FaultKind::RestartPostgres => {
-                let how = if fault.chance % 2 == 0 { Shutdown::Fast } else { Shutdown::Immediate };
+                let how = if fault.chance.is_multiple_of(2) { Shutdown::Fast } else { Shutdown::Immediate };
                 cluster.postgres.stop(how).await?;
             }
             FaultKind::FreezeNode => member.node.signal(Signal::Stop),
             FaultKind::FreezeRedis => member.redis_link.freeze(direction(fault.chance)),
             FaultKind::FreezePostgres => member.postgres_link.freeze(direction(fault.chance)),
             FaultKind::SlowLinks => slow(member),
-            FaultKind::Jump if fault.chance % 4 == 0 => member.client_link.reset_connections(),
+            FaultKind::Jump if fault.chance.is_multiple_of(4) => member.client_link.reset_connections(),
             FaultKind::Jump => swarm.jump(usize::try_from(fault.chance % 1_000).unwrap_or(0)),
         }
         Ok(())

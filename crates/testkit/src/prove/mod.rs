@@ -142,6 +142,10 @@ async fn conclude(
     // What was sent without an ack may have been committed behind the first look.
     let logs = settle::logs(cluster, &rooms_of(&logs)).await?;
     let verdict = checker::check(&records, &logs.records, &logs.heads);
+    if verdict.refusals > 0 {
+        complaints
+            .push(format!("{} messages were refused for good, though nothing is wrong with them", verdict.refusals));
+    }
     Ok(Report {
         verdict,
         repairs: repairs.total(),

@@ -33,7 +33,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     print!("{:<5}", listener.local_addr()?.port());
     std::io::stdout().flush()?;
     std::thread::spawn(|| {
-        std::io::stdin().read(&mut [0]).ok();
+        // Nothing is ever written to it, so this returns when the bench has gone.
+        std::io::stdin().read_exact(&mut [0]).ok();
         std::process::exit(0);
     });
     let mut open: Vec<Box<dyn Send>> = Vec::new();

@@ -33,18 +33,24 @@ impl Subject {
     /// Starts a node with one user and one room.
     pub(crate) fn start(tls: bool) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("hubbub-bench-").tempdir()?;
-        let mode = if tls { "self-signed" } else { "off" };
+        let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        if tls {
+            let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
+            fs::write(&certificate, made.cert.pem())?;
+            fs::write(&key, made.signing_key.serialize_pem())?;
+        }
         let config = ClusterConfig::default()
             .unlimited()
             .with("HUBBUB_LIMITS_HEARTBEAT_INTERVAL", "10m")
             .with("HUBBUB_AUTH_TOKEN_SECRET", SECRET)
             .with("HUBBUB_LOG_LEVEL", "warn")
-            .with("HUBBUB_TLS_MODE", mode);
+            .with("HUBBUB_TLS_CERT_FILE", &certificate.display().to_string())
+            .with("HUBBUB_TLS_KEY_FILE", &key.display().to_string())
+            .with("HUBBUB_TLS_MODE", if tls { "files" } else { "off" });
         let mut node = Node::new("bench", folder.path(), &config.environment)?;
         let runtime = Runtime::new()?;
         let token = tokens::sign(SECRET, add_user(&node)?, Duration::from_secs(6 * 3600))?;
         runtime.block_on(node.start())?;
-        let certificate = folder.path().join("node").join("cert.pem");
         let dialer = Dialer::new(node.port, &token, tls.then_some(certificate.as_path()))?;
         let mut peer = dialer.open(0, true)?;
         let room = peer.ask(&command(json!({ "id": 1, "cmd": "room.create", "name": "bench", "kind": "public" })))?;
