@@ -5,6 +5,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -17,7 +18,9 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 const ACCOUNT: &str = "postgres";
 
 /// Ends the server and removes its folder when its input ends, which it does however the owner of the other end dies.
+/// It is deaf to the Ctrl-C or time limit that ends its owner.
 const JANITOR: &str = r#"
+    trap '' INT TERM HUP
     read -r _
     pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
     if [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ] && tr '\0' ' ' < "/proc/$pid/cmdline" 2>/dev/null | grep -qF "$1/data"; then
@@ -49,6 +52,7 @@ impl Server {
             .args(["-c", JANITOR, "janitor"])
             .arg(&folder)
             .stdin(Stdio::piped())
+            .process_group(0)
             .spawn()
             .expect("a shell");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("open to the server's account");
@@ -161,8 +165,7 @@ impl Server {
             Command::new(program)
         };
         // A server of its own group does not hear the Ctrl-C that is meant for the tests; the janitor ends it.
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        command.current_dir(&self.folder).stdin(Stdio::null());
+        command.current_dir(&self.folder).stdin(Stdio::null()).process_group(0);
         command
     }
 }
