@@ -68,6 +68,7 @@ pub struct Connection<H: Handler> {
     parser: Parser,
     frames: Budget,
     handler: H,
+    has_ended: bool,
 }
 
 /// What one read brought.
@@ -99,7 +100,7 @@ enum Turn {
 impl<H: Handler> Connection<H> {
     /// A connection whose upgrade was answered.
     pub fn new(link: Arc<Link>, config: ParserConfig, frames_per_10s: u64, handler: H) -> Self {
-        Self { link, parser: Parser::new(config), frames: Budget::per_10s(frames_per_10s), handler }
+        Self { link, parser: Parser::new(config), frames: Budget::per_10s(frames_per_10s), handler, has_ended: false }
     }
 
     /// Runs until the end; `first` is what came behind the upgrade request already.
@@ -126,11 +127,22 @@ impl<H: Handler> Connection<H> {
                 }
             }
         };
-        self.handler.ended(&self.link, reason(closing));
+        self.end(closing);
         if matches!(closing, Closing::Frame(_)) {
             // A peer that does not read gets no longer than this; then the socket is simply closed.
             tokio::time::timeout(LINGER, self.linger()).await.ok();
         }
+    }
+
+    fn end(&mut self, closing: Closing) {
+        if std::mem::replace(&mut self.has_ended, true) {
+            return;
+        }
+        if closing == Closing::Broken {
+            // Whoever waits for this socket is told that it is gone.
+            self.link.outbox.break_off();
+        }
+        self.handler.ended(&self.link, reason(closing));
     }
 
     fn poll_turn(&self, context: &mut Context<'_>) -> Poll<Turn> {
@@ -139,7 +151,7 @@ impl<H: Handler> Connection<H> {
         if let Some(closing) = outbox.closing() {
             return Poll::Ready(Turn::Closing(closing));
         }
-        if let Poll::Ready(Err(())) = outbox.poll_drain(context) {
+        if let Poll::Ready(Err(())) = self.poll_drain(context) {
             return Poll::Ready(Turn::Closing(Closing::Broken));
         }
         // Who does not read what they asked for is not read from either.
@@ -200,7 +212,7 @@ impl<H: Handler> Connection<H> {
 
     async fn work_off(&mut self, batch: Batch<H::Work>) {
         for item in batch.work {
-            self.handler.handle(&self.link, item).await;
+            self.handle(item).await;
             // Replies are paced by their reader.
             poll_fn(|context| self.poll_uncongested(context)).await;
         }
@@ -221,13 +233,41 @@ impl<H: Handler> Connection<H> {
         }
     }
 
+    /// Does one piece of work; what waits for the socket goes out meanwhile, however long the work takes.
+    async fn handle(&mut self, item: H::Work) {
+        let outbox = &self.link.outbox;
+        let mut work = std::pin::pin!(self.handler.handle(&self.link, item));
+        poll_fn(|context| {
+            outbox.register(context);
+            if outbox.poll_drain(context) == Poll::Ready(Err(())) {
+                outbox.break_off();
+            }
+            work.as_mut().poll(context)
+        })
+        .await;
+    }
+
+    /// Writes what waits. A reader that is asked for nothing while much waits shows by reading that it is alive.
+    fn poll_drain(&self, context: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        let outbox = &self.link.outbox;
+        if !outbox.is_congested() {
+            return outbox.poll_drain(context);
+        }
+        let before = outbox.waiting_bytes();
+        let drained = outbox.poll_drain(context);
+        if outbox.waiting_bytes() < before {
+            self.link.touch();
+        }
+        drained
+    }
+
     fn poll_uncongested(&self, context: &mut Context<'_>) -> Poll<()> {
         let outbox = &self.link.outbox;
         outbox.register(context);
         if outbox.closing().is_some() || !outbox.is_congested() {
             return Poll::Ready(());
         }
-        match outbox.poll_drain(context) {
+        match self.poll_drain(context) {
             Poll::Ready(Ok(())) => Poll::Ready(()),
             Poll::Ready(Err(())) => {
                 outbox.break_off();
@@ -257,6 +297,13 @@ impl<H: Handler> Connection<H> {
                 _ => return,
             }
         }
+    }
+}
+
+impl<H: Handler> Drop for Connection<H> {
+    /// A task that was dropped or that panicked leaves nothing behind either.
+    fn drop(&mut self) {
+        self.end(Closing::Broken);
     }
 }
 

@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures_util::task::AtomicWaker;
 use hubbub_protocol::CloseCode;
 use parking_lot::Mutex;
@@ -42,8 +42,8 @@ struct Entry {
 #[derive(Default)]
 struct Queue {
     entries: VecDeque<Entry>,
-    /// How much of the first entry is with the kernel already.
-    written: usize,
+    /// The first entry is the rest of something that the kernel has a part of already.
+    begun: bool,
     /// Bytes of events that wait, against the limit.
     event_bytes: usize,
     /// Bytes of replies and replays that wait.
@@ -103,20 +103,23 @@ impl Outbox {
             return Pushed::Dropped;
         }
         let mut rest = bytes;
+        let mut begun = false;
         let was_empty = queue.entries.is_empty();
         if was_empty {
             match self.write_now(&rest) {
                 Ok(taken) if taken == rest.len() && !self.transport.wants_flush() => return Pushed::Taken,
-                Ok(taken) => rest = rest.slice(taken..),
+                Ok(taken) => {
+                    rest.advance(taken);
+                    begun = taken > 0;
+                }
                 Err(()) => {
-                    queue.closing = Some(Closing::Broken);
                     drop(queue);
-                    self.waker.wake();
+                    self.break_off();
                     return Pushed::Dropped;
                 }
             }
         }
-        let pushed = queue.add(rest, class, self.event_bytes_max);
+        let pushed = queue.add(Entry { bytes: rest, class }, begun, self.event_bytes_max);
         drop(queue);
         // With something in the queue before, the task waits for the kernel already.
         if was_empty || pushed == Pushed::TooSlow {
@@ -150,9 +153,9 @@ impl Outbox {
         true
     }
 
-    /// Marks the socket as broken: nothing more can be written.
+    /// Marks the socket as broken: nothing more can be written, and nobody waits for it any more.
     pub fn break_off(&self) {
-        self.queue.lock().closing.get_or_insert(Closing::Broken);
+        self.queue.lock().break_off();
         self.waker.wake();
     }
 
@@ -178,17 +181,14 @@ impl Outbox {
     /// Waits until paced output has drained or the connection ends.
     pub async fn drained(&self) {
         loop {
-            let notify = {
+            let notified = {
                 let mut queue = self.queue.lock();
                 if queue.closing.is_some() || queue.paced_bytes <= PACED_BYTES_HIGH {
                     return;
                 }
-                Arc::clone(queue.drained.get_or_insert_default())
+                // Made under the lock, so that whoever drains the queue next cannot miss this one.
+                Arc::clone(queue.drained.get_or_insert_default()).notified_owned()
             };
-            let notified = notify.notified();
-            if !self.is_congested() {
-                return;
-            }
             notified.await;
         }
     }
@@ -218,13 +218,12 @@ impl Outbox {
     /// True when nothing waits; false when the kernel is full.
     fn drain_some(&self, queue: &mut Queue) -> Result<bool, ()> {
         while let Some(front) = queue.entries.front() {
-            let rest = front.bytes.slice(queue.written..);
-            let taken = self.write_now(&rest)?;
-            queue.written += taken;
-            if taken < rest.len() {
+            let waiting = front.bytes.len();
+            let taken = self.write_now(&front.bytes)?;
+            queue.took(taken);
+            if taken < waiting {
                 return Ok(false);
             }
-            queue.pop_front();
         }
         queue.shrink();
         self.transport.try_flush().map_err(|_| ())
@@ -232,19 +231,27 @@ impl Outbox {
 }
 
 impl Queue {
-    fn add(&mut self, bytes: Bytes, class: Class, event_bytes_max: usize) -> Pushed {
-        if class != Class::Paced && self.event_bytes + bytes.len() > event_bytes_max {
+    /// `begun` says that the kernel has the beginning of this entry, which is then the only one.
+    fn add(&mut self, entry: Entry, begun: bool, event_bytes_max: usize) -> Pushed {
+        let (class, bytes) = (entry.class, entry.bytes.len());
+        let is_over = |queue: &Self| class != Class::Paced && queue.event_bytes + bytes > event_bytes_max;
+        if is_over(self) {
             self.drop_ephemeral();
-            if self.event_bytes + bytes.len() > event_bytes_max {
-                if class == Class::Ephemeral {
-                    return Pushed::Dropped;
-                }
-                self.end_too_slow();
-                return Pushed::TooSlow;
-            }
         }
-        self.count(class, bytes.len(), true);
-        self.entries.push_back(Entry { bytes, class });
+        let is_over = is_over(self);
+        if is_over && !begun && class == Class::Ephemeral {
+            return Pushed::Dropped;
+        }
+        // What the kernel has a part of must be whole before anything else, the close frame too.
+        if begun || !is_over {
+            self.count(class, bytes, true);
+            self.entries.push_back(entry);
+            self.begun |= begun;
+        }
+        if is_over && class == Class::Durable {
+            self.end_too_slow();
+            return Pushed::TooSlow;
+        }
         Pushed::Taken
     }
 
@@ -253,11 +260,26 @@ impl Queue {
         *counter = if added { *counter + bytes } else { counter.saturating_sub(bytes) };
     }
 
-    fn pop_front(&mut self) {
-        if let Some(entry) = self.entries.pop_front() {
-            self.count(entry.class, entry.bytes.len(), false);
+    /// The kernel took so much of the first entry.
+    fn took(&mut self, bytes: usize) {
+        let Some(front) = self.entries.front_mut() else { return };
+        front.bytes.advance(bytes);
+        let (class, is_whole) = (front.class, front.bytes.is_empty());
+        self.count(class, bytes, false);
+        self.begun |= bytes > 0;
+        if is_whole {
+            self.entries.pop_front();
+            self.begun = false;
         }
-        self.written = 0;
+        self.tell_drained();
+    }
+
+    /// Nothing that waits can be written any more.
+    fn break_off(&mut self) {
+        if *self.closing.get_or_insert(Closing::Broken) == Closing::Broken {
+            self.entries = VecDeque::new();
+            (self.event_bytes, self.paced_bytes, self.begun) = (0, 0, false);
+        }
         self.tell_drained();
     }
 
@@ -272,9 +294,9 @@ impl Queue {
     /// The first entry may be half with the kernel, so it stays whatever it is.
     fn keep_first(&mut self, keep: impl Fn(&Entry) -> bool) {
         let mut first = true;
-        let started = self.written > 0;
+        let begun = self.begun;
         self.entries.retain(|entry| {
-            let kept = (first && started) || keep(entry);
+            let kept = (first && begun) || keep(entry);
             first = false;
             kept
         });
