@@ -2,6 +2,7 @@
 //!
 //! Owns the limit of subscriptions. Must never subscribe somebody who is no member.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
@@ -12,7 +13,7 @@ use hubbub_protocol::{ErrorCode, Refusal, RoomId, RoomSelector, Seq};
 
 use crate::dispatch::Answer;
 use crate::hub::lane::SubscriptionId;
-use crate::hub::{Beginning, From};
+use crate::hub::{Beginning, From, Membership};
 use crate::link::Link;
 use crate::node::Node;
 use crate::session::Session;
@@ -32,8 +33,9 @@ pub(crate) async fn subscribe(
         (None, Some(last)) => From::Last(last.0),
         (None, None) => From::Now,
     };
-    let room = node.chat.as_member(&Caller::new(&session.identity), &command.room).await?;
-    let (subscribed, beginning) = follow(node, link, session, room, from).await?;
+    let caller = Caller::new(&session.identity);
+    let (room, member) = membership(node, &caller, &command.room, &HashMap::new()).await?;
+    let (subscribed, beginning) = follow(node, link, session, room, member, from).await?;
     Ok(Answer { ok: subscribed.into(), beginnings: vec![beginning] })
 }
 
@@ -67,17 +69,19 @@ pub(crate) async fn resume(
 ) -> Result<Answer, Refusal> {
     let foreign = command.epoch != node.chat.epoch();
     let caller = Caller::new(&session.identity);
+    let ids: Vec<RoomId> = command.rooms.0.iter().filter_map(|(key, _)| key.parse().ok()).collect();
+    let heads: HashMap<RoomId, Seq> = node.chat.heads(&ids).await?.into_iter().collect();
     let looked_up: Vec<_> = stream::iter(command.rooms.0)
-        .map(|(key, cursor)| look_up(node, &caller, key, cursor))
+        .map(|(key, cursor)| look_up(node, &caller, &heads, key, cursor))
         .buffered(RESUME_AT_A_TIME)
         .collect()
         .await;
     let (mut rooms, mut beginnings) = (Vec::with_capacity(looked_up.len()), Vec::new());
     for (key, found) in looked_up {
         let outcome = match found {
-            Ok((room, cursor)) => {
+            Ok((room, member, cursor)) => {
                 let from = if foreign { From::Foreign } else { From::After(cursor) };
-                follow(node, link, session, room, from).await
+                follow(node, link, session, room, member, from).await
             }
             Err(refusal) => Err(refusal),
         };
@@ -98,16 +102,38 @@ pub(crate) async fn resume(
 async fn look_up(
     node: &Arc<Node>,
     caller: &Caller,
+    heads: &HashMap<RoomId, Seq>,
     key: String,
     cursor: Result<Seq, String>,
-) -> (String, Result<(RoomId, Seq), Refusal>) {
+) -> (String, Result<(RoomId, Membership, Seq), Refusal>) {
     let found = async {
         let cursor = cursor.map_err(|rule| Refusal::field("rooms", rule))?;
         let selector: RoomSelector = key.parse().map_err(|rule: &str| Refusal::field("rooms", rule))?;
-        Ok((node.chat.as_member(caller, &selector).await?, cursor))
+        let (room, member) = membership(node, caller, &selector, heads).await?;
+        Ok((room, member, cursor))
     };
     let found = found.await;
     (key, found)
+}
+
+/// The room, of which the caller must be a member. The head is read first (or was, in `heads`): who is a member then has
+/// come back from every departure up to there, and every later one ends what they follow.
+async fn membership(
+    node: &Arc<Node>,
+    caller: &Caller,
+    selector: &RoomSelector,
+    heads: &HashMap<RoomId, Seq>,
+) -> Result<(RoomId, Membership), Refusal> {
+    let room = match selector {
+        RoomSelector::Id(id) => *id,
+        name @ RoomSelector::Name(_) => node.chat.as_member(caller, name).await?,
+    };
+    let seen = match heads.get(&room) {
+        Some(head) => *head,
+        None => node.chat.heads(&[room]).await?.first().map_or(0, |(_, head)| *head),
+    };
+    node.chat.as_member(caller, &room.into()).await?;
+    Ok((room, Membership { user: caller.user.id, seen }))
 }
 
 async fn follow(
@@ -115,15 +141,29 @@ async fn follow(
     link: &Arc<Link>,
     session: &mut Session,
     room: RoomId,
+    member: Membership,
     from: From,
 ) -> Result<(Subscribed, Beginning), Refusal> {
-    let present: Option<SubscriptionId> = session.subscriptions.get(&room).copied();
     let max = node.chat.limits().subscriptions_per_connection;
-    if present.is_none() && max != 0 && session.subscriptions.len() as u64 >= max {
+    let is_full = |session: &Session| max != 0 && session.subscriptions.len() as u64 >= max;
+    if is_full(session) {
+        // Those of rooms that the user has left since do not count.
+        let is_there = |id, subscription| node.hub.room(id).is_some_and(|room| room.has(subscription));
+        session.subscriptions.retain(|id, subscription| is_there(*id, *subscription));
+    }
+    let present: Option<SubscriptionId> = session.subscriptions.get(&room).copied();
+    if present.is_none() && is_full(session) {
         return Err(ErrorCode::TooManySubscriptions.into());
     }
-    let user = session.identity.user.id;
-    let (subscribed, subscription, beginning) = node.hub.subscribe(link, user, room, from, present).await?;
+    let (subscribed, subscription, beginning) = node.hub.subscribe(link, member, room, from, present).await?;
     session.subscriptions.insert(room, subscription);
+    // A departure that was delivered before the subscription stood could not end it.
+    if beginning.may_have_left(member)
+        && let Err(refusal) = node.chat.as_member(&Caller::new(&session.identity), &room.into()).await
+    {
+        session.subscriptions.remove(&room);
+        beginning.call_off(subscription);
+        return Err(refusal);
+    }
     Ok((subscribed, beginning))
 }

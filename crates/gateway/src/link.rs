@@ -42,6 +42,8 @@ pub struct Link {
     pub(crate) scheduled: Scheduled,
     /// How many rooms it follows, for the debug view.
     pub subscriptions: AtomicU32,
+    /// One replay at a time brings its next part, so that a connection that resumes many rooms has one part in memory.
+    pub(crate) replay_turn: tokio::sync::Mutex<()>,
 }
 
 impl Link {
@@ -60,6 +62,7 @@ impl Link {
             missed: AtomicU8::new(0),
             scheduled: Scheduled::default(),
             subscriptions: AtomicU32::new(0),
+            replay_turn: tokio::sync::Mutex::default(),
         }
     }
 

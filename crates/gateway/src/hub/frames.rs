@@ -118,12 +118,21 @@ impl<'a> Joined<'a> {
         self.forms[form.0].get_or_insert_with(|| join(self.frames.iter(), form)).clone()
     }
 
-    /// Those behind `seq` in one buffer, for a socket that has the others already.
+    /// The seq of the last one.
     #[must_use]
-    pub fn after(&self, seq: Seq, form: Form) -> Option<Bytes> {
-        let mut rest = self.frames.iter().filter(|frames| frames.seq() > seq).peekable();
-        rest.peek()?;
-        Some(join(rest, form))
+    pub fn last(&self) -> Seq {
+        self.frames.last().map_or(0, |frames| frames.seq())
+    }
+
+    /// Those behind `after` and up to `last` in one buffer, for a socket that has the others or may not have them,
+    /// and how many they are.
+    #[must_use]
+    pub fn within(&self, after: Seq, last: Seq, form: Form) -> Option<(Bytes, usize)> {
+        let wanted = || self.frames.iter().filter(|frames| frames.seq() > after && frames.seq() <= last);
+        match wanted().count() {
+            0 => None,
+            count => Some((join(wanted(), form), count)),
+        }
     }
 }
 

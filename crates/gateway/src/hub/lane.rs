@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use hubbub_protocol::{Seq, Timestamp, UserId};
+use hubbub_protocol::{Seq, Timestamp};
 use parking_lot::Mutex;
 
 use super::frames::{Form, Frames, Joined};
+use super::room::Membership;
 use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::outbox::{Class, Pushed};
@@ -49,11 +50,13 @@ pub struct Subscriber {
     /// Which subscription.
     pub id: SubscriptionId,
     /// Whose, so that a member who left stops hearing.
-    pub user: UserId,
+    pub member: Membership,
     /// The connection.
     pub link: Arc<Link>,
     /// The replay has brought everything up to here.
     pub live_after: Seq,
+    /// The event by which the member left, after which nothing more is for them; [`Seq::MAX`] for one who stays.
+    pub ends_at: Seq,
 }
 
 #[derive(Default)]
@@ -102,26 +105,42 @@ impl Lane {
         removed
     }
 
-    /// Removes the subscriptions of a user that began before `last`, and returns them.
-    pub fn remove_user(&self, user: UserId, last: Seq) -> Vec<Subscriber> {
-        let mut removed = Vec::new();
+    /// Ends the subscriptions of a member who left with the event `last`; false when there are none. It stands between
+    /// the events before and after the departure, since the caller holds the tail.
+    pub fn end(&self, member: Membership) -> bool {
         let mut state = self.state.lock();
-        if state.subscribers.iter().any(|subscriber| subscriber.user == user && subscriber.live_after < last) {
-            Arc::make_mut(&mut state.subscribers).retain(|subscriber| {
-                let goes = subscriber.user == user && subscriber.live_after < last;
-                if goes {
-                    removed.push(subscriber.clone());
-                }
-                !goes
-            });
+        let ends = |subscriber: &Subscriber| subscriber.member.is_ended_by(member);
+        if !state.subscribers.iter().any(ends) {
+            return false;
         }
-        removed
+        for subscriber in Arc::make_mut(&mut state.subscribers).iter_mut().filter(|subscriber| ends(subscriber)) {
+            subscriber.ends_at = subscriber.ends_at.min(member.seen);
+        }
+        true
+    }
+
+    /// Removes the subscriptions that [`Lane::end`] has ended at or before `last`, and returns them.
+    pub fn remove_ended(&self, last: Seq) -> Vec<Subscriber> {
+        let mut state = self.state.lock();
+        if state.subscribers.iter().all(|subscriber| subscriber.ends_at > last) {
+            return Vec::new();
+        }
+        Arc::make_mut(&mut state.subscribers).extract_if(.., |subscriber| subscriber.ends_at <= last).collect()
     }
 
     /// Whether a subscription is here.
     #[must_use]
     pub fn has(&self, id: SubscriptionId) -> bool {
         self.state.lock().subscribers.iter().any(|subscriber| subscriber.id == id)
+    }
+
+    /// Notes that the membership behind a subscription was looked at again; false when it is not here.
+    pub fn renew(&self, id: SubscriptionId, member: Membership) -> bool {
+        let mut state = self.state.lock();
+        let is_wanted = |subscriber: &Subscriber| subscriber.id == id && subscriber.ends_at == Seq::MAX;
+        let Some(at) = state.subscribers.iter().position(is_wanted) else { return false };
+        Arc::make_mut(&mut state.subscribers)[at].member = member;
+        true
     }
 
     /// How many subscribers there are.
@@ -145,6 +164,7 @@ impl Lane {
 
     /// Empties the queue: at once after a quiet time, joined at the end of the tick otherwise.
     pub async fn run(&self, tick: Duration, metrics: &Metrics) {
+        let mut scheduled = Scheduled { lane: self, is_over: false };
         loop {
             if let Some(wait) = self.rest_of_tick(tick) {
                 tokio::time::sleep(wait).await;
@@ -153,6 +173,7 @@ impl Lane {
             let mut state = self.state.lock();
             if state.queue.is_empty() {
                 state.scheduled = false;
+                scheduled.is_over = true;
                 return;
             }
         }
@@ -183,18 +204,31 @@ impl Lane {
     }
 }
 
+/// A task that is dropped or panics half way must not leave the lane waiting for it.
+struct Scheduled<'a> {
+    lane: &'a Lane,
+    is_over: bool,
+}
+
+impl Drop for Scheduled<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.lane.state.lock().scheduled = false;
+        }
+    }
+}
+
 /// One write for each socket; how many events reached one.
 fn push_all(frames: &[Arc<Frames>], subscribers: &[Subscriber], metrics: &Metrics) -> u64 {
     let mut joined = Joined::new(frames);
     let mut delivered = 0;
     for subscriber in subscribers {
         let form = Form::of(&subscriber.link);
-        let (bytes, count) = if subscriber.live_after < joined.first() {
+        let (bytes, count) = if subscriber.live_after < joined.first() && joined.last() <= subscriber.ends_at {
             (joined.all(form), frames.len())
         } else {
-            let count = frames.iter().filter(|frames| frames.seq() > subscriber.live_after).count();
-            match joined.after(subscriber.live_after, form) {
-                Some(bytes) => (bytes, count),
+            match joined.within(subscriber.live_after, subscriber.ends_at, form) {
+                Some(within) => within,
                 None => continue,
             }
         };

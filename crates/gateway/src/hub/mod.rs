@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 pub use repair::Cause;
+pub use room::Membership;
 use room::{Delivery, Room};
 pub use subscribe::{Beginning, From};
 
@@ -89,8 +90,8 @@ impl Hub {
         Arc::clone(&room)
     }
 
-    /// Forgets the rooms that nobody follows any more.
-    fn retire(&self) {
+    /// Forgets the rooms that nobody follows any more. Done every now and then by itself.
+    pub fn retire(&self) {
         let idle: Vec<RoomId> = self.rooms.iter().filter(|room| room.is_idle()).map(|room| room.id).collect();
         for id in idle {
             if let Some((_, room)) = self.rooms.remove_if(&id, |_, room| room.is_idle())

@@ -51,8 +51,9 @@ impl Hub {
         let (hub, room) = (Arc::clone(self), Arc::clone(room));
         tokio::spawn(async move {
             let stop = hub.stop.clone();
+            let repairing = Repairing(&room);
             stop.run_until_cancelled(hub.repair(&room, cause)).await;
-            room.repairing.store(false, Ordering::Release);
+            drop(repairing);
             // What was learnt between the last look and the flag.
             if room.hole().is_some() && !hub.stop.is_cancelled() && !room.is_idle() {
                 hub.repair_soon(&room, cause);
@@ -70,21 +71,32 @@ impl Hub {
                 return;
             }
             match self.chat.read_log(room.id, hole.after, PAGE).await {
-                Ok((events, head)) if events.is_empty() => {
-                    // The bus spoke of what the log does not have: a database that was set back.
-                    room.forget_beyond(head.max(hole.after));
-                }
+                // The bus spoke of what the log does not have: a database that was set back.
+                Ok((events, _)) if events.is_empty() => room.forget(hole),
                 Ok((events, head)) => {
                     let (delivered, _) = room.offer_all(events.into_iter().map(Arc::new), &self.delivery);
                     room.learn(head);
                     self.delivery.metrics.repairs(cause).inc_by(delivered as u64);
-                    backoff = BACKOFF_FIRST;
+                    if delivered > 0 {
+                        backoff = BACKOFF_FIRST;
+                        continue;
+                    }
                 }
-                Err(_) => {
-                    tokio::time::sleep(backoff).await;
-                    backoff = (backoff * 2).min(BACKOFF_LAST);
-                }
+                Err(_) => {}
+            }
+            if room.hole() == Some(hole) {
+                tokio::time::sleep(backoff).await;
+                backoff = (backoff * 2).min(BACKOFF_LAST);
             }
         }
+    }
+}
+
+/// A repair on its way; the room can be repaired again when it is dropped, by a panic too.
+struct Repairing<'a>(&'a Room);
+
+impl Drop for Repairing<'_> {
+    fn drop(&mut self) {
+        self.0.repairing.store(false, Ordering::Release);
     }
 }

@@ -9,11 +9,10 @@ use std::time::Duration;
 use hubbub_protocol::Seq;
 
 use super::Hub;
-use super::frames::{Form, Frames, Joined};
+use super::frames::Frames;
 use super::lane::SubscriptionId;
 use super::room::{CatchUp, Room};
 use crate::link::Link;
-use crate::outbox::Class;
 
 /// Events read from the log at a time.
 const PAGE: u64 = 100;
@@ -24,35 +23,40 @@ const RETRY: Duration = Duration::from_millis(250);
 impl Hub {
     /// Begins a replay; most end at once, since the ring has what is missing. Others go on in a task of their own.
     pub(super) fn begin_replay(self: &Arc<Self>, room: Arc<Room>, id: SubscriptionId, link: Arc<Link>, cursor: Seq) {
-        if room.catch_up(id, &link, cursor) == CatchUp::TooOld {
-            let hub = Arc::clone(self);
-            tokio::spawn(async move {
-                let stop = hub.stop.clone();
-                stop.run_until_cancelled(hub.replay(&room, id, &link, cursor)).await;
-            });
+        // One connection may begin many: from a point on they wait for its reader.
+        if !link.outbox.is_congested() && room.catch_up(id, &link, cursor) != CatchUp::TooOld {
+            return;
         }
+        let hub = Arc::clone(self);
+        tokio::spawn(async move {
+            let stop = hub.stop.clone();
+            stop.run_until_cancelled(hub.replay(&room, id, &link, cursor)).await;
+        });
     }
 
     async fn replay(&self, room: &Arc<Room>, id: SubscriptionId, link: &Arc<Link>, mut cursor: Seq) {
         while room.is_replaying(id) && link.outbox.closing().is_none() {
-            match self.chat.read_log(room.id, cursor, PAGE).await {
-                Ok((events, _)) => {
-                    let frames: Vec<_> =
-                        events.into_iter().map(|event| Arc::new(Frames::new(Arc::new(event)))).collect();
-                    if !room.is_replaying(id) {
-                        return;
-                    }
-                    if let Some(bytes) = Joined::new(&frames).after(cursor, Form::of(link)) {
-                        link.outbox.push(bytes, Class::Paced);
-                    }
-                    cursor = frames.last().map_or(cursor, |last| last.seq());
+            let read = {
+                let _turn = link.replay_turn.lock().await;
+                link.outbox.drained().await;
+                if room.catch_up(id, link, cursor) != CatchUp::TooOld {
+                    return;
                 }
-                Err(_) => tokio::time::sleep(RETRY).await,
-            }
-            link.outbox.drained().await;
-            if room.catch_up(id, link, cursor) != CatchUp::TooOld {
-                return;
+                self.replay_page(room, id, link, cursor).await
+            };
+            match read {
+                Some(reached) if reached > cursor => cursor = reached,
+                // The store does not answer, or the bus spoke of what the log does not have.
+                Some(_) => tokio::time::sleep(RETRY).await,
+                None => return,
             }
         }
+    }
+
+    /// Pushes the next page of the log and says how far it reached; none when the subscription has ended.
+    async fn replay_page(&self, room: &Arc<Room>, id: SubscriptionId, link: &Arc<Link>, cursor: Seq) -> Option<Seq> {
+        let Ok((events, _)) = self.chat.read_log(room.id, cursor, PAGE).await else { return Some(cursor) };
+        let frames: Vec<_> = events.into_iter().map(|event| Arc::new(Frames::new(Arc::new(event)))).collect();
+        room.push_replayed(id, link, cursor, &frames)
     }
 }

@@ -1,6 +1,6 @@
 //! One room on this node: its tail, and who listens.
 //!
-//! Owns the order of its locks: tail, then lanes, then a lane, then an outbox. Must never do I/O while one is held.
+//! Owns the order of its locks: tail, then replaying, then lanes, then a lane, then an outbox. Must never do I/O while one is held.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,10 +28,35 @@ pub struct Room {
     pub repairing: AtomicBool,
     tail: Mutex<RoomTail>,
     lanes: RwLock<Vec<Arc<Lane>>>,
-    /// Subscriptions that are still being replayed; taking one out cancels it.
-    replaying: Mutex<HashMap<SubscriptionId, UserId>>,
+    /// Subscriptions that are still being replayed; taking one out cancels it. Held while something is pushed for
+    /// one, so that nothing is on its way any more when it was taken out.
+    replaying: Mutex<HashMap<SubscriptionId, Replaying>>,
     /// Subscriptions, live and replaying, and commands that are about to make one.
     held: AtomicUsize,
+}
+
+/// Somebody who was a member when the log reached a seq: later departures end what follows from it, earlier ones were
+/// followed by a return.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Membership {
+    /// Who.
+    pub user: UserId,
+    /// A head of the log that was read before the membership was.
+    pub seen: Seq,
+}
+
+impl Membership {
+    /// Whether this departure (who left, and with which event) ends it.
+    #[must_use]
+    pub fn is_ended_by(self, departure: Self) -> bool {
+        self.user == departure.user && self.seen < departure.seen
+    }
+}
+
+struct Replaying {
+    member: Membership,
+    /// As [`Subscriber::ends_at`].
+    ends_at: Seq,
 }
 
 /// How far a replay has come.
@@ -115,19 +140,24 @@ impl Room {
         events: impl IntoIterator<Item = Arc<RoomEvent>>,
         delivery: &Delivery,
     ) -> (usize, bool) {
-        let (frames, hole) = {
+        let (count, last_departure, hole) = {
             let mut tail = self.tail.lock();
             let frames: Vec<_> = events.into_iter().flat_map(|event| tail.offer(event)).collect();
+            // Before anything behind the departure can be queued.
+            let mut last_departure = None;
+            for departure in frames.iter().filter_map(|frames| departure(frames)) {
+                if self.end(departure) {
+                    last_departure = Some(departure.seen);
+                }
+            }
             // Queued under the lock of the tail, so that two who bring events cannot swap them.
             self.deliver(&frames, delivery);
-            (frames, tail.hole().is_some())
+            (frames.len(), last_departure, tail.hole().is_some())
         };
-        for frames in &frames {
-            if let RoomEventData::MemberLeft(left) = &frames.event.data {
-                self.dismiss(left.user.id, frames.seq(), delivery);
-            }
+        if let Some(last) = last_departure {
+            self.dismiss(last, delivery);
         }
-        (frames.len(), hole)
+        (count, hole)
     }
 
     /// Learns how far the log reaches; true when the log has a hole now.
@@ -137,9 +167,12 @@ impl Room {
         tail.hole().is_some()
     }
 
-    /// Learns that the log ends at `head` after all.
-    pub fn forget_beyond(&self, head: Seq) {
-        self.tail.lock().forget_beyond(head);
+    /// Learns that there is nothing in this hole, unless more has come since.
+    pub fn forget(&self, hole: Hole) {
+        let mut tail = self.tail.lock();
+        if tail.hole() == Some(hole) {
+            tail.forget_beyond(hole.after);
+        }
     }
 
     fn deliver(self: &Arc<Self>, frames: &[Arc<Frames>], delivery: &Delivery) {
@@ -158,28 +191,67 @@ impl Room {
         }
     }
 
-    /// A member who left hears of it as the last thing.
-    fn dismiss(&self, user: UserId, last: Seq, delivery: &Delivery) {
+    /// A member who left hears of it as the last thing. True when there are live subscriptions to be taken out.
+    fn end(&self, departure: Membership) -> bool {
+        for replaying in self.replaying.lock().values_mut() {
+            if replaying.member.is_ended_by(departure) {
+                replaying.ends_at = replaying.ends_at.min(departure.seen);
+            }
+        }
+        // Every lane, not only the first that has one of theirs.
+        self.lanes.read().iter().filter(|lane| lane.end(departure)).count() > 0
+    }
+
+    /// Takes out the live subscriptions that departures up to `last` have ended, once they have heard of it.
+    fn dismiss(&self, last: Seq, delivery: &Delivery) {
         for lane in self.lanes.read().iter() {
             lane.flush(&delivery.metrics);
-            for removed in lane.remove_user(user, last) {
-                removed.link.subscriptions.fetch_sub(1, Ordering::Relaxed);
-                self.release();
+            for removed in lane.remove_ended(last) {
+                self.left(true, &removed.link);
             }
         }
     }
 
-    /// Enters a subscription, which is replayed before it is live. It holds the room until [`Room::unsubscribe`].
-    pub fn enter(&self, id: SubscriptionId, user: UserId, link: &Link) {
+    /// Whether a member may have left again: as far as was delivered here, and as far as the ring can tell.
+    #[must_use]
+    pub fn may_have_left(&self, member: Membership) -> bool {
+        match self.tail.lock().since(member.seen) {
+            Slice::Rest(rest) => {
+                rest.iter().filter_map(|frames| departure(frames)).any(|departure| member.is_ended_by(departure))
+            }
+            Slice::TooOld => true,
+        }
+    }
+
+    /// Enters a subscription, which is replayed before it is live. It holds the room until it ends.
+    pub fn enter(&self, id: SubscriptionId, member: Membership, link: &Link) {
         self.hold();
         link.subscriptions.fetch_add(1, Ordering::Relaxed);
-        self.replaying.lock().insert(id, user);
+        self.replaying.lock().insert(id, Replaying { member, ends_at: Seq::MAX });
     }
 
     /// Whether a subscription is still there.
     #[must_use]
     pub fn has(&self, id: SubscriptionId) -> bool {
         self.replaying.lock().contains_key(&id) || self.lanes.read().iter().any(|lane| lane.has(id))
+    }
+
+    /// Notes that the membership behind a subscription was looked at again; false when it is not there any more.
+    pub fn renew(&self, id: SubscriptionId, member: Membership) -> bool {
+        if let Some(replaying) = self.replaying.lock().get_mut(&id) {
+            replaying.member = member;
+            return replaying.ends_at == Seq::MAX;
+        }
+        self.lanes.read().iter().any(|lane| lane.renew(id, member))
+    }
+
+    /// Ends a subscription behind everything that was delivered here, so that another can take its place.
+    pub fn supersede(&self, id: SubscriptionId, link: &Link, delivery: &Delivery) {
+        let _tail = self.tail.lock();
+        for lane in self.lanes.read().iter().filter(|lane| lane.has(id)) {
+            lane.flush(&delivery.metrics);
+        }
+        self.unsubscribe(id, link);
     }
 
     /// Ends a subscription; no event of it is on its way any more when this returns.
@@ -205,19 +277,60 @@ impl Room {
     }
 
     /// Pushes what the ring has behind `cursor` and makes the subscription live, in one step with the tail.
-    pub fn catch_up(&self, id: SubscriptionId, link: &Arc<Link>, cursor: Seq) -> CatchUp {
+    pub fn catch_up(&self, id: SubscriptionId, link: &Arc<Link>, mut cursor: Seq) -> CatchUp {
+        // Most of it without the lock that the bus waits for; what comes meanwhile is little.
+        let rest = match self.tail.lock().since(cursor) {
+            Slice::Rest(rest) => rest,
+            Slice::TooOld => return CatchUp::TooOld,
+        };
+        match self.push_replayed(id, link, cursor, &rest) {
+            Some(reached) => cursor = reached,
+            None => return CatchUp::Ended,
+        }
         let tail = self.tail.lock();
         let rest = match tail.since(cursor) {
             Slice::Rest(rest) => rest,
             Slice::TooOld => return CatchUp::TooOld,
         };
-        let Some(user) = self.replaying.lock().remove(&id) else { return CatchUp::Ended };
-        if let Some(bytes) = Joined::new(&rest).after(cursor, Form::of(link)) {
+        // Held until it stands in its lane: whoever ends it finds it in one place or the other.
+        let mut replaying = self.replaying.lock();
+        let Some(Replaying { member, ends_at }) = replaying.remove(&id) else { return CatchUp::Ended };
+        if let Some((bytes, _)) = Joined::new(&rest).within(cursor, ends_at, Form::of(link)) {
             link.outbox.push(bytes, Class::Paced);
         }
+        if ends_at != Seq::MAX {
+            self.left(true, link);
+            return CatchUp::Ended;
+        }
         let live_after = cursor.max(tail.head().unwrap_or(cursor));
-        self.add(Subscriber { id, user, link: Arc::clone(link), live_after });
+        self.add(Subscriber { id, member, link: Arc::clone(link), live_after, ends_at });
         CatchUp::Live
+    }
+
+    /// Pushes a part of a replay and says how far it has come; none when the subscription has ended.
+    pub fn push_replayed(
+        &self,
+        id: SubscriptionId,
+        link: &Arc<Link>,
+        cursor: Seq,
+        frames: &[Arc<Frames>],
+    ) -> Option<Seq> {
+        let joined = Joined::new(frames);
+        let mut replaying = self.replaying.lock();
+        let Replaying { member, ends_at } = replaying.get(&id)?;
+        // The log may tell of a departure before the bus does.
+        let mut departures = frames.iter().filter_map(|frames| departure(frames));
+        let found = departures.find(|departure| member.is_ended_by(*departure));
+        let ends_at = found.map_or(*ends_at, |departure| departure.seen.min(*ends_at));
+        if let Some((bytes, _)) = joined.within(cursor, ends_at, Form::of(link)) {
+            link.outbox.push(bytes, Class::Paced);
+        }
+        if joined.last() >= ends_at {
+            replaying.remove(&id);
+            self.left(true, link);
+            return None;
+        }
+        Some(cursor.max(joined.last()))
     }
 
     /// Whether a replay goes on.
@@ -245,5 +358,13 @@ impl Room {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.tail.lock().waiting()
+    }
+}
+
+/// Who left with this event, if that is what it tells.
+fn departure(frames: &Frames) -> Option<Membership> {
+    match &frames.event.data {
+        RoomEventData::MemberLeft(left) => Some(Membership { user: left.user.id, seen: frames.seq() }),
+        _ => None,
     }
 }

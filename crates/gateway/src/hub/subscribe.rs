@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use hubbub_protocol::reply::{Gap, Subscribed};
-use hubbub_protocol::{ErrorCode, Refusal, RoomId, Seq, UserId};
+use hubbub_protocol::{ErrorCode, Refusal, RoomId, Seq};
 
 use super::Hub;
 use super::lane::{SubscriptionId, next_subscription_id};
 use super::repair::Cause;
-use super::room::Room;
+use super::room::{Membership, Room};
 use crate::link::Link;
 
 /// Where a subscription begins.
@@ -34,6 +34,28 @@ pub struct Beginning {
     start: Option<(SubscriptionId, Seq)>,
 }
 
+impl Beginning {
+    /// Whether the member may have left since they were last seen to be one; then that has to be looked at again.
+    #[must_use]
+    pub fn may_have_left(&self, member: Membership) -> bool {
+        self.room.may_have_left(member)
+    }
+
+    /// Ends the subscription instead of starting it.
+    pub fn call_off(self, subscription: SubscriptionId) {
+        self.room.unsubscribe(subscription, &self.link);
+    }
+}
+
+/// A hold that ends when it is dropped, by a command that is given up too.
+struct Held(Arc<Room>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
 impl Hub {
     /// Prepares a subscription. `present` is the connection's subscription to the room, if it has one.
     ///
@@ -44,16 +66,14 @@ impl Hub {
     pub async fn subscribe(
         self: &Arc<Self>,
         link: &Arc<Link>,
-        user: UserId,
+        member: Membership,
         id: RoomId,
         from: From,
         present: Option<SubscriptionId>,
     ) -> Result<(Subscribed, SubscriptionId, Beginning), Refusal> {
-        let room = self.hold(id);
-        let settled = self.settle(&room, from).await;
-        let outcome = settled.map(|head| self.place(&room, link, user, from, present, head));
-        room.release();
-        outcome
+        let room = Held(self.hold(id));
+        let head = self.settle(&room.0, from).await?;
+        Ok(self.place(&room.0, link, member, from, present, head))
     }
 
     /// Enters the subscription. A former one ends first, so that what it still delivered lies at or below the head
@@ -62,7 +82,7 @@ impl Hub {
         &self,
         room: &Arc<Room>,
         link: &Arc<Link>,
-        user: UserId,
+        member: Membership,
         from: From,
         present: Option<SubscriptionId>,
         settled: Seq,
@@ -70,15 +90,15 @@ impl Hub {
         let head = |room: &Room| settled.max(room.head().unwrap_or(settled));
         let beginning = |start| Beginning { room: Arc::clone(room), link: Arc::clone(link), start };
         // A live subscription that asks for nothing old goes on as it is: no event is lost or doubled between.
-        if let Some(present) = present.filter(|present| from == From::Now && room.has(*present)) {
+        if let Some(present) = present.filter(|present| from == From::Now && room.renew(*present, member)) {
             return (self.plan(room.id, head(room), from).0, present, beginning(None));
         }
         if let Some(present) = present {
-            room.unsubscribe(present, link);
+            room.supersede(present, link, &self.delivery);
         }
         let (subscribed, start) = self.plan(room.id, head(room), from);
         let subscription = next_subscription_id();
-        room.enter(subscription, user, link);
+        room.enter(subscription, member, link);
         (subscribed, subscription, beginning(Some((subscription, start))))
     }
 
@@ -112,6 +132,9 @@ impl Hub {
         match self.read_head(room.id).await {
             Ok(head) => {
                 room.start(head, &self.delivery);
+                if room.hole().is_some() {
+                    self.repair_soon(room, Cause::Hole);
+                }
                 if attached.is_err() {
                     self.hurry.notify_one();
                 }
