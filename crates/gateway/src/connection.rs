@@ -236,6 +236,7 @@ impl<H: Handler> Connection<H> {
     /// Does one piece of work; what waits for the socket goes out meanwhile, however long the work takes.
     async fn handle(&mut self, item: H::Work) {
         let outbox = &self.link.outbox;
+        outbox.begin_work();
         let mut work = std::pin::pin!(self.handler.handle(&self.link, item));
         poll_fn(|context| {
             outbox.register(context);
@@ -245,6 +246,7 @@ impl<H: Handler> Connection<H> {
             work.as_mut().poll(context)
         })
         .await;
+        outbox.end_work();
     }
 
     /// Writes what waits. A reader that is asked for nothing while much waits shows by reading that it is alive.

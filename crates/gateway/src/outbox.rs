@@ -51,6 +51,17 @@ struct Queue {
     /// Nothing more is taken: a close frame stands at the end, or the socket is broken.
     closing: Option<Closing>,
     drained: Option<Arc<Notify>>,
+    /// A command is at work, whose reply comes before any close frame: what was committed is acked.
+    is_at_work: bool,
+    /// The end that waits for that reply.
+    ending: Option<Ending>,
+}
+
+/// The last frames of a connection.
+struct Ending {
+    last: Option<Bytes>,
+    frame: Bytes,
+    code: u16,
 }
 
 /// Why and how a connection ends.
@@ -136,7 +147,24 @@ impl Outbox {
         }
     }
 
-    /// Ends the connection behind what waits already: `last` frames, then the close frame. Only the first call counts.
+    /// A command begins: a close waits for its reply.
+    pub fn begin_work(&self) {
+        self.queue.lock().is_at_work = true;
+    }
+
+    /// The command is answered: a close that waited for that comes now.
+    pub fn end_work(&self) {
+        let mut queue = self.queue.lock();
+        queue.is_at_work = false;
+        if let Some(ending) = queue.ending.take()
+            && queue.closing.is_none()
+        {
+            queue.end_with(ending);
+        }
+    }
+
+    /// Ends the connection behind what waits already and the reply to the command at work: `last` frames, then the close
+    /// frame. Only the first call counts.
     pub fn close(&self, last: Option<Bytes>, code: CloseCode) -> bool {
         self.close_with(last, hubbub_websocket::close_frame(code.code(), code.name()), code.code())
     }
@@ -144,10 +172,15 @@ impl Outbox {
     /// [`Outbox::close`] with a close frame of the caller's own.
     pub fn close_with(&self, last: Option<Bytes>, frame: Bytes, code: u16) -> bool {
         let mut queue = self.queue.lock();
-        if queue.closing.is_some() {
+        if queue.closing.is_some() || queue.ending.is_some() {
             return false;
         }
-        queue.end_with(last, frame, code);
+        let ending = Ending { last, frame, code };
+        if queue.is_at_work {
+            queue.ending = Some(ending);
+            return true;
+        }
+        queue.end_with(ending);
         drop(queue);
         self.waker.wake();
         true
@@ -315,12 +348,13 @@ impl Queue {
     fn end_too_slow(&mut self) {
         self.keep_first(|_| false);
         let code = CloseCode::TooSlow;
-        self.end_with(None, hubbub_websocket::close_frame(code.code(), code.name()), code.code());
+        let frame = hubbub_websocket::close_frame(code.code(), code.name());
+        self.end_with(Ending { last: None, frame, code: code.code() });
     }
 
-    fn end_with(&mut self, last: Option<Bytes>, frame: Bytes, code: u16) {
-        self.closing = Some(Closing::Frame(code));
-        for bytes in last.into_iter().chain([frame]) {
+    fn end_with(&mut self, ending: Ending) {
+        self.closing = Some(Closing::Frame(ending.code));
+        for bytes in ending.last.into_iter().chain([ending.frame]) {
             self.count(Class::Paced, bytes.len(), true);
             self.entries.push_back(Entry { bytes, class: Class::Paced });
         }

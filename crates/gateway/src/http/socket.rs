@@ -129,12 +129,18 @@ async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, address: IpAddr, dead
     let socket = Patient::new(socket, WRITE_TIMEOUT);
     let mut connection = Box::new(builder.serve_connection(TokioIo::new(socket), front));
     let mut ending = Some(Box::pin(node.door_closed()));
+    let mut is_ending = false;
     let serving = poll_fn(|context| {
         if ending.as_mut().is_some_and(|ending| ending.as_mut().poll(context).is_ready()) {
-            // A node that ends keeps no connection for a next request.
-            ending = None;
-            Pin::new(&mut *connection).graceful_shutdown();
+            (ending, is_ending) = (None, true);
         }
+        let served = connection.poll_without_shutdown(context);
+        if served.is_ready() || !is_ending || !seen.load(Ordering::Acquire) {
+            return served;
+        }
+        // A node that ends keeps no connection for a next request, but answers the first one.
+        is_ending = false;
+        Pin::new(&mut *connection).graceful_shutdown();
         connection.poll_without_shutdown(context)
     });
     let in_time = tokio::select! {

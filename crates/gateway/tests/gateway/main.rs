@@ -5,10 +5,19 @@
 mod fixture;
 
 mod deflate;
+mod drain;
+mod events;
 mod frames;
 
 mod handshake;
+mod http;
 mod identity;
 mod limits;
+mod messages;
+mod ops;
 mod phases;
 mod places;
+mod rooms;
+mod slow;
+mod timeouts;
+mod tls;

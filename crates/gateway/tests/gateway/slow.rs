@@ -1,0 +1,186 @@
+//! DESIGN, invariant 11, and CONTRACT §6: nobody waits for a slow socket, and nobody holds one that is dead.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::AsyncReadExt;
+
+use crate::fixture::{Client, Node, OP_CLOSE, OP_PING, OP_PONG, User, soon, until};
+
+async fn busy(change: impl FnOnce(&mut hubbub_chat::Limits)) -> (Node, User) {
+    let node = Node::start(|setup| {
+        setup.gateway.deflate = false;
+        let limits = &mut setup.limits;
+        (limits.user_sends_per_minute, limits.user_fetches_per_minute) = (0, 0);
+        (limits.connection_commands_per_10s, limits.connection_frames_per_10s) = (0, 0);
+        // The kernel takes megabytes before anybody is slow.
+        limits.body_chars_max = 20_000;
+        change(limits);
+    })
+    .await;
+    let ada = node.user("ada").await;
+    (node, ada)
+}
+
+/// Sends until `done`; how many.
+async fn flood(writer: &mut Client, mut done: impl AsyncFnMut() -> bool) -> usize {
+    let body = "x".repeat(20_000);
+    for round in 1.. {
+        for _ in 0..50 {
+            writer.say("lobby", &body).await;
+        }
+        if done().await {
+            return round * 50;
+        }
+        assert!(round < 400, "never");
+    }
+    0
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_read_is_closed_and_its_neighbour_gets_everything() {
+    let (node, ada) = busy(|limits| limits.outbox_bytes_max = 100_000).await;
+    let mut writer = node.client(&ada).await;
+    writer.room("lobby", "public", &[]).await;
+    let mut slow = node.handshake().receive_buffer(4 << 10).ready(&ada).await;
+    let mut neighbour = node.client(&ada).await;
+    for each in [&mut slow, &mut neighbour] {
+        each.ok("room.subscribe", json!({ "room": "lobby" })).await;
+    }
+    let reading = tokio::spawn(async move {
+        let mut expected = 2;
+        loop {
+            let event = neighbour.event().await;
+            assert_eq!(event["seq"], expected);
+            expected += 1;
+            if event["data"]["body"] == "the end" {
+                return expected;
+            }
+        }
+    });
+    flood(&mut writer, async || node.metric("hubbub_slow_closes_total").await >= 1.0).await;
+    let last = writer.say("lobby", "the end").await;
+    assert_eq!(soon("the neighbour", reading).await.unwrap(), last + 1);
+    assert!(node.metric("hubbub_outbox_bytes").await <= 101_000.0);
+    until("only the writer is left", || async { node.metric("hubbub_connections").await == 1.0 }).await;
+    assert!(node.metric(r#"hubbub_disconnects_total{reason="too_slow"}"#).await >= 1.0);
+
+    // What it reads in the end: whole events in order, then perhaps the close frame.
+    let mut seq = 1;
+    while let Ok(Ok(Some(frame))) = tokio::time::timeout(Duration::from_secs(5), slow.try_frame()).await {
+        match frame.opcode() {
+            OP_CLOSE => assert_eq!(frame.close_code(), 4000),
+            OP_PING => {}
+            _ => {
+                let event: serde_json::Value = serde_json::from_slice(&frame.payload).unwrap();
+                seq += 1;
+                assert_eq!(event["seq"], seq);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_replay_waits_for_its_reader_however_long_it_takes() {
+    let (node, ada) = busy(|limits| {
+        limits.outbox_bytes_max = 64 << 10;
+        limits.heartbeat_interval = Duration::from_millis(300);
+    })
+    .await;
+    let mut writer = node.client(&ada).await;
+    writer.room("lobby", "public", &[]).await;
+    let body = "x".repeat(5_000);
+    for _ in 0..400 {
+        writer.say("lobby", &body).await;
+    }
+    drop(writer);
+    let mut slow = node.handshake().receive_buffer(32 << 10).ready(&ada).await;
+    slow.start("room.subscribe", json!({ "room": "lobby", "after": 0 })).await;
+    // Far longer than two heartbeats for the whole, but never idle for one: 401 events of 5 kB in steps of 64 kB.
+    let (mut bytes, mut step) = (Vec::new(), vec![0; 64 << 10]);
+    let mut seqs = 0;
+    while seqs < 401 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let count = soon("more", slow.stream.read(&mut step)).await.unwrap();
+        assert_ne!(count, 0, "closed after {seqs} events: {:?}", String::from_utf8_lossy(&bytes));
+        bytes.extend(&step[..count]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        seqs += text.matches("\"seq\":").count();
+        let keep = bytes.len().saturating_sub(6);
+        bytes.drain(..keep);
+    }
+    assert_eq!(node.metric("hubbub_slow_closes_total").await, 0.0);
+}
+
+#[tokio::test]
+async fn a_socket_that_breaks_in_a_replay_leaves_nothing_behind() {
+    let (node, ada) = busy(|_| {}).await;
+    let mut writer = node.client(&ada).await;
+    writer.room("lobby", "public", &[]).await;
+    for _ in 0..6 {
+        flood(&mut writer, async || true).await;
+    }
+    let tasks = || async {
+        let (_, body) = node.ops("/debug/tasks").await;
+        serde_json::from_str::<serde_json::Value>(&body).unwrap()["alive_tasks"].as_u64().unwrap()
+    };
+    let before = tasks().await;
+    for _ in 0..5 {
+        let mut slow = node.handshake().receive_buffer(4 << 10).ready(&ada).await;
+        slow.ok("room.subscribe", json!({ "room": "lobby", "after": 0 })).await;
+        drop(slow);
+    }
+    until("the connections are gone", || async { node.metric("hubbub_connections").await == 1.0 }).await;
+    until("their tasks are gone", || async { tasks().await <= before }).await;
+}
+
+#[tokio::test]
+async fn who_does_not_answer_two_heartbeats_is_stale() {
+    let (node, ada) = busy(|limits| limits.heartbeat_interval = Duration::from_millis(150)).await;
+    let mut mute = node.client(&ada).await;
+    let mut pings = 0;
+    let code = loop {
+        let frame = mute.raw_frame().await.expect("a close frame before the end");
+        match frame.opcode() {
+            OP_PING => pings += 1,
+            OP_CLOSE => break frame.close_code(),
+            other => panic!("{other}"),
+        }
+    };
+    assert_eq!((code, pings), (4001, 2));
+    let mut alive = node.client(&ada).await;
+    for _ in 0..10 {
+        let ping = alive.raw_frame().await.unwrap();
+        assert_eq!(ping.opcode(), OP_PING);
+        alive.send_frame(0x80 | OP_PONG, &ping.payload).await;
+    }
+    // Any other frame is a sign of life as well.
+    for _ in 0..10 {
+        assert_eq!(alive.raw_frame().await.unwrap().opcode(), OP_PING);
+        alive.send_frame(0x80 | OP_PONG, b"unasked").await;
+    }
+    assert!(node.metric(r#"hubbub_disconnects_total{reason="stale"}"#).await >= 1.0);
+}
+
+#[tokio::test]
+async fn who_asks_and_never_reads_costs_little_and_hinders_nobody() {
+    let (node, ada) = busy(|limits| limits.connection_frames_per_10s = 0).await;
+    let mut writer = node.client(&ada).await;
+    writer.room("lobby", "public", &[]).await;
+    flood(&mut writer, async || true).await;
+    let mut greedy = node.handshake().receive_buffer(4 << 10).ready(&ada).await;
+    let ask = greedy.encode(&json!({ "id": 1, "cmd": "message.list", "room": "lobby", "limit": 50 }));
+    // A megabyte for each question, until the server stops reading.
+    let mut asked = 0;
+    while tokio::time::timeout(Duration::from_millis(500), greedy.send_bytes(&ask.repeat(100))).await.is_ok() {
+        asked += 100;
+        assert!(asked < 1_000_000, "it reads on and on");
+    }
+    assert!(node.metric("hubbub_outbox_bytes").await < 400_000.0);
+    writer.ok("room.list", json!({})).await;
+    let pings = crate::fixture::masked(0x80 | OP_PING, &[7; 125]);
+    let mut pinging = node.handshake().receive_buffer(4 << 10).ready(&ada).await;
+    while tokio::time::timeout(Duration::from_millis(500), pinging.send_bytes(&pings.repeat(100))).await.is_ok() {}
+    assert!(node.metric("hubbub_outbox_bytes").await < 600_000.0);
+    writer.ok("room.list", json!({})).await;
+}
