@@ -4,6 +4,7 @@
 
 mod fixture;
 
+mod attack;
 mod deflate;
 mod drain;
 mod events;
