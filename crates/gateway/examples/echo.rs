@@ -3,6 +3,9 @@
 //!
 //! Owns nothing but the echo: reading, writing, closing are those of the gateway. Must never be used as a gateway.
 
+// An example tells where it listens.
+#![allow(clippy::print_stderr)]
+
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;

@@ -39,7 +39,7 @@ impl Form {
     }
 
     fn codec(self) -> Codec {
-        if self.0 % 2 == 0 { Codec::Json } else { Codec::MessagePack }
+        if self.0.is_multiple_of(2) { Codec::Json } else { Codec::MessagePack }
     }
 
     fn is_deflated(self) -> bool {

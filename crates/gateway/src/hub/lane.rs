@@ -145,7 +145,7 @@ impl Lane {
 
     /// How many subscribers there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn subscribers(&self) -> usize {
         self.state.lock().subscribers.len()
     }
 

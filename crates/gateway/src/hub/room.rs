@@ -351,7 +351,7 @@ impl Room {
     /// Live subscribers.
     #[must_use]
     pub fn subscribers(&self) -> usize {
-        self.lanes.read().iter().map(|lane| lane.len()).sum()
+        self.lanes.read().iter().map(|lane| lane.subscribers()).sum()
     }
 
     /// Events behind a hole.
