@@ -8,7 +8,8 @@ use crate::fixture::{Client, Node, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscribing_again_under_load_loses_and_doubles_nothing() {
-    for tick in [Duration::ZERO, Duration::from_millis(5)] {
+    // The longer tick leaves much in the lane for whoever takes a subscription's place.
+    for tick in [Duration::ZERO, Duration::from_millis(50)] {
         let node = Node::start(tick).await;
         let room = node.make_room(&[]).await;
         let mut client = Client::open().await;
