@@ -2,6 +2,7 @@
 //!
 //! Must never wait for a node to become ready: the swarm has to live with what there is.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -39,6 +40,8 @@ pub struct Director {
     pub windows: Vec<Window>,
     /// What went wrong that no fault explains.
     pub complaints: Vec<String>,
+    /// The processes that were told to end; the other lane may have ended or replaced them meanwhile.
+    draining: HashSet<u32>,
 }
 
 impl Director {
@@ -51,7 +54,12 @@ impl Director {
         let member = &mut cluster.members[fault.node];
         match fault.kind {
             FaultKind::KillNode => member.node.kill(),
-            FaultKind::TerminateNode => member.node.signal(Signal::Terminate),
+            FaultKind::TerminateNode => {
+                // A second signal would end it at once, with 1.
+                if member.node.pid().is_some_and(|pid| self.draining.insert(pid)) {
+                    member.node.signal(Signal::Terminate);
+                }
+            }
             FaultKind::KillRedis => cluster.redis.kill(),
             FaultKind::DropBus => {
                 let share = if fault.chance.is_multiple_of(3) { DROPPED_SHARE_HIGH } else { DROPPED_SHARE };
@@ -102,9 +110,9 @@ impl Director {
     }
 
     async fn end_drain(&mut self, member: &mut Member) -> Result<()> {
-        // The other lane may have frozen or killed it meanwhile.
+        // The other lane may have frozen it meanwhile.
         member.node.signal(Signal::Continue);
-        if member.node.is_running() {
+        if member.node.pid().is_some_and(|pid| self.draining.contains(&pid)) {
             match member.node.wait_ended(DRAIN_LIMIT).await {
                 Ok(status) if status.success() => {}
                 Ok(status) => self.complaints.push(format!("{} ended its drain with {status}", member.node.name)),

@@ -128,7 +128,7 @@ async fn conclude(
     mut repairs: Repairs,
     dropped_before: u64,
 ) -> Result<Report> {
-    let Director { windows, mut complaints } = director;
+    let Director { windows, mut complaints, .. } = director;
     let limit = if config.mutation.is_some() { SETTLE_LIMIT_MUTATED } else { SETTLE_LIMIT };
     swarm.finish();
     let waiting = settle::acks(&swarm, limit).await;

@@ -61,7 +61,6 @@ impl Caller {
     }
 
     /// Takes one frame in; a reply is returned.
-    #[expect(clippy::type_complexity, reason = "used here alone")]
     async fn next(&mut self) -> Result<Option<(Option<u64>, Result<Value, WireError>)>, Broken> {
         let frame = tokio::time::timeout(LIMIT, self.socket.next()).await.expect("something comes")?;
         let text = match frame {

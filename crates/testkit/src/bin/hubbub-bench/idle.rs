@@ -47,18 +47,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         note(&format!("{name}: with one room followed"), each(following.anonymous, before.anonymous), "B");
         peers.into_iter().try_for_each(Peer::reset)?;
         subject.settle(0)?;
-        if !tls {
-            growth(&mut subject, options.rounds)?;
-        }
     }
-    Ok(())
+    growth(options.rounds)
 }
 
-fn growth(subject: &mut Subject, rounds: usize) -> Result<()> {
-    // The allocator settles over the first rounds of this kind.
-    churn(subject, rounds / 5)?;
+/// On a node of its own, since what many connections left behind is given back to the kernel bit by bit.
+fn growth(rounds: usize) -> Result<()> {
+    let mut subject = Subject::start(false)?;
+    churn(&mut subject, rounds / 5)?;
     let before = subject.memory()?.anonymous;
-    churn(subject, rounds)?;
+    churn(&mut subject, rounds)?;
     let after = subject.memory()?.anonymous;
     let grown = after as f64 - before as f64;
     println!("plain: growth over {rounds} rounds {:>20.0} B (goal 0; {:.3} B each)", grown, grown / rounds as f64);
