@@ -166,7 +166,7 @@ impl Gateway {
 }
 
 /// When a closed client comes back: spread, so that the nodes that go on are not all asked at once.
-fn spread_retry(spread: Duration) -> u64 {
+pub(crate) fn spread_retry(spread: Duration) -> u64 {
     /// Enough for a crowd to spread, and short for one who waits.
     const SPREAD_MAX_MS: u64 = 5_000;
     let most = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX).clamp(100, SPREAD_MAX_MS);

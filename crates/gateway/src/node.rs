@@ -89,6 +89,12 @@ impl Node {
         self.closed.cancelled()
     }
 
+    /// Whether the door is closed for good.
+    #[must_use]
+    pub(crate) fn is_ending(&self) -> bool {
+        self.closed.is_cancelled()
+    }
+
     /// Takes a seat; none when the node is about to stop or is full. Counted before it is compared, so that a rush
     /// does not get past the limit.
     pub(crate) fn take_seat(self: &Arc<Self>) -> Option<Seat> {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Request, Response};
+use hubbub_protocol::CloseCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,6 +29,7 @@ use super::patient::Patient;
 use super::upgrade::{self, Accepted};
 use super::{identify, respond};
 use crate::connection::Connection;
+use crate::gateway::spread_retry;
 use crate::link::Link;
 use crate::node::Node;
 use crate::outbox::Outbox;
@@ -190,6 +192,10 @@ fn begin(node: &Arc<Node>, transport: Transport, accepted: Accepted, first: Byte
     node.metrics.connections.inc();
     node.metrics.connects.inc();
     let visitor = Visitor::begin(Arc::clone(node), &link, accepted.proof, accepted.place, accepted.seat);
+    if node.is_ending() {
+        // It took its seat before the door was closed and comes after everybody else was told.
+        link.close_told(CloseCode::Restart, spread_retry(node.config.drain.spread));
+    }
     let connection = Connection::new(link, accepted.parser, limits.connection_frames_per_10s, visitor);
     node.sockets.spawn(connection.run(first.to_vec()));
 }

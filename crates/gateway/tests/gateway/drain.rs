@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hubbub_gateway::DrainConfig;
 use serde_json::json;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::fixture::{Node, read_answer, soon, until};
 
@@ -75,15 +75,21 @@ async fn a_node_is_not_ready_first_then_takes_nobody_and_tells_everybody() {
 async fn when_the_drain_is_over_every_last_word_is_with_the_kernel() {
     let node = ending(Duration::ZERO, Duration::ZERO).await;
     let ada = node.user("ada").await;
-    let mut clients = Vec::new();
+    let mut sockets = Vec::new();
     for _ in 0..5 {
-        clients.push(node.client(&ada).await);
+        let mut stream = node.tcp(None).await;
+        stream.write_all(&node.handshake().token(&ada.token).bytes()).await.unwrap();
+        assert_eq!(soon("an answer", read_answer(&mut stream)).await.unwrap().unwrap().status, 101);
+        sockets.push(stream);
     }
     // Nobody reads or answers before it is over.
     soon("the drain", node.gateway.drain()).await;
-    for mut client in clients {
-        let (said, code) = client.farewell().await;
-        assert_eq!((said.len(), code), (1, 1012));
+    for stream in sockets {
+        // From here on no task of the node runs any more, as in a process that ends.
+        let (mut stream, mut words) = (stream.into_std().unwrap(), Vec::new());
+        std::io::Read::read_to_end(&mut stream, &mut words).unwrap();
+        let words = String::from_utf8_lossy(&words).into_owned();
+        assert!(words.contains("session.closing") && words.ends_with("restart"), "{words}");
     }
 }
 
@@ -104,6 +110,41 @@ async fn a_command_on_its_way_is_answered_before_the_close() {
     assert_eq!(json!(room.head), json!(acked + 1), "what was committed is acked");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_slips_through_the_closing_door() {
+    let node = Arc::new(ending(Duration::from_millis(100), Duration::ZERO).await);
+    let ada = node.user("ada").await;
+    let rush = (0..16).map(|_| {
+        let (node, ada) = (Arc::clone(&node), ada.clone());
+        tokio::spawn(async move {
+            loop {
+                let bytes = node.handshake().token(&ada.token).bytes();
+                let Ok(mut stream) = tokio::net::TcpStream::connect(node.address).await else { return };
+                if stream.write_all(&bytes).await.is_err() {
+                    return;
+                }
+                match read_answer(&mut stream).await {
+                    Ok(Some(answer)) if answer.status == 101 => {
+                        let mut client = crate::fixture::Client::over(Box::new(stream));
+                        let before_the_drain = !node.ops("/readyz").await.1.contains("draining");
+                        if !before_the_drain {
+                            assert_eq!(client.closed().await, 1012);
+                        }
+                    }
+                    Ok(Some(answer)) => assert!([503, 429].contains(&answer.status), "{}", answer.status),
+                    // The listener is gone.
+                    Ok(None) | Err(_) => return,
+                }
+            }
+        })
+    });
+    let rush: Vec<_> = rush.collect();
+    soon("the drain", node.gateway.drain()).await;
+    for one in rush {
+        soon("its end", one).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn idle_and_busy_http_connections_do_not_hold_the_end_up() {
     let node = ending(Duration::ZERO, Duration::from_millis(500)).await;
@@ -111,12 +152,12 @@ async fn idle_and_busy_http_connections_do_not_hold_the_end_up() {
     let mut busy = node.connect().await;
     let mut idle = node.connect().await;
     for stream in [&mut busy, &mut idle] {
-        tokio::io::AsyncWriteExt::write_all(stream, request.as_bytes()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
         read_answer(stream).await.unwrap().unwrap();
     }
     let asking = tokio::spawn(async move {
         // A proxy that reuses its connection for ever.
-        while tokio::io::AsyncWriteExt::write_all(&mut busy, request.as_bytes()).await.is_ok() {
+        while busy.write_all(request.as_bytes()).await.is_ok() {
             match read_answer(&mut busy).await {
                 Ok(Some(_)) => {}
                 _ => return,
