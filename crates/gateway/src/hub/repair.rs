@@ -12,8 +12,8 @@ use super::room::Room;
 /// Two nodes publish after their commits, so their events may come swapped: a hole is one only after this.
 const SWAP_WAIT: Duration = Duration::from_millis(30);
 
-/// Events fetched at a time.
-const PAGE: u64 = 500;
+/// Events fetched at a time: as many bodies of the usual limit as fit an outbox together.
+const PAGE: u64 = 64;
 
 /// Waits between tries while the store does not answer: doubled from the first to the last.
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
