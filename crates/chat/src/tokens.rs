@@ -253,8 +253,7 @@ mod tests {
     #[test]
     fn other_algorithms_none_and_critical_headers_are_refused() {
         let hs512 = signed(&Header::new(Algorithm::HS512), &good_claims());
-        let mut critical = Header::default();
-        critical.crit = Some(vec!["x".to_owned()]);
+        let critical = Header { crit: Some(vec!["x".to_owned()]), ..Header::default() };
         let critical = signed(&critical, &good_claims());
         let good = signed(&Header::default(), &good_claims());
         let body = good.split('.').nth(1).unwrap();

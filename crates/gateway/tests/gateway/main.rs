@@ -13,6 +13,7 @@ mod frames;
 mod handshake;
 mod http;
 mod identity;
+mod keys;
 mod limits;
 mod messages;
 mod ops;
