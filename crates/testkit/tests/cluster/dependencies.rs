@@ -1,5 +1,7 @@
 //! Redis and PostgreSQL absent at the start, and gone later.
 
+use std::time::Duration;
+
 use hubbub_client::FollowFrom;
 use hubbub_protocol::ErrorCode;
 use hubbub_testkit::http::Answer;
@@ -69,7 +71,7 @@ async fn without_postgres_at_the_start_a_node_waits_and_becomes_ready() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_postgres_is_gone_writes_are_refused_as_retryable() {
-    let config = ClusterConfig { nodes: 1, ..ClusterConfig::default() };
+    let config = ClusterConfig { nodes: 1, ..ClusterConfig::default() }.unlimited();
     let cluster = Cluster::start(config).await.expect("cluster");
     let room = cluster.create_room("lobby").await.expect("room");
     let mut caller = Caller::open(&cluster, 0, 0).await.expect("connection");
@@ -81,7 +83,10 @@ async fn while_postgres_is_gone_writes_are_refused_as_retryable() {
     let again = loop {
         match caller.send(room, "during").await {
             Ok(sent) => break sent,
-            Err(refused) => assert!(refused.retry, "{refused:?}"),
+            Err(refused) => {
+                assert!(refused.retry, "{refused:?}");
+                tokio::time::sleep(Duration::from_millis(refused.retry_after_ms.unwrap_or(50))).await;
+            }
         }
     };
     assert_eq!(again.seq, first.seq + 1);

@@ -5,9 +5,10 @@
 
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::idle;
 use crate::peer::{Dialer, Peer};
@@ -18,6 +19,8 @@ use crate::{line, note};
 const GOAL_PLAIN_US: f64 = 90.0;
 /// The goal over the bare TLS handshake.
 const GOAL_TLS_RATIO: f64 = 1.5;
+/// Threads that connect.
+const THREADS: usize = 8;
 /// Taken before anything is measured.
 const WARM_UP: usize = 500;
 
@@ -55,16 +58,31 @@ fn node(tls: bool, options: &Options) -> Result<f64> {
     Ok(per_accept(before, after, options))
 }
 
-/// Connections that are open at the end, each with one command answered.
+/// Connections that are open at the end, each with one command answered. Several at once, as after a restart: a server
+/// that sleeps between two connections would be measured waking up.
 fn talk(dialer: &Dialer, subscribe: &[u8], count: usize) -> Result<Vec<Peer>> {
-    let mut peers = Vec::with_capacity(count);
-    for number in 0..count {
-        let mut peer = dialer.open(number, true)?;
-        peer.write(subscribe)?;
-        peer.text()?;
-        peers.push(peer);
-    }
-    Ok(peers)
+    let next = AtomicUsize::new(0);
+    let one_by_one = || {
+        let mut peers = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                return Ok(peers);
+            }
+            let mut peer = dialer.open(number, true)?;
+            peer.write(subscribe)?;
+            peer.text()?;
+            peers.push(peer);
+        }
+    };
+    let opened: Vec<Result<Vec<Peer>>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(one_by_one)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a thread panicked"))).collect()
+    });
+    opened.into_iter().try_fold(Vec::new(), |mut all, some| {
+        all.extend(some?);
+        Ok(all)
+    })
 }
 
 /// The process of the bare loop; killed when dropped.
