@@ -6,7 +6,7 @@ use hubbub_bus::RateClass;
 use hubbub_protocol::command::{RoomCreate, RoomList};
 use hubbub_protocol::reply::RoomPage;
 use hubbub_protocol::{
-    ErrorCode, Refusal, Room, RoomId, RoomKind, RoomMember, RoomRole, RoomSelector, UserRef, UserSelector,
+    ErrorCode, Refusal, Room, RoomId, RoomKind, RoomMember, RoomRole, RoomSelector, Seq, UserRef, UserSelector,
 };
 use hubbub_store::{AppendError, NewRoom};
 
@@ -112,16 +112,25 @@ impl Chat {
     /// # Errors
     /// 30001 when they may not see it, 30002 when they see it but are no member.
     pub async fn as_member(&self, caller: &Caller, selector: &RoomSelector) -> Result<RoomId, Refusal> {
-        // By id the membership is one read, and the room itself only matters for the refusal.
-        if let RoomSelector::Id(id) = selector
-            && self.store.role(*id, caller.user.id).await.map_err(from_store)?.is_some()
-        {
-            return Ok(*id);
+        Ok(self.membership(caller, selector).await?.0)
+    }
+
+    /// The room, of which the caller must be a member, and its head at the moment when they were.
+    ///
+    /// # Errors
+    /// 30001 when they may not see it, 30002 when they see it but are no member.
+    pub async fn membership(&self, caller: &Caller, selector: &RoomSelector) -> Result<(RoomId, Seq), Refusal> {
+        // For a member this is one read: a name's room never changes, and the room itself only matters for a refusal.
+        let id = match selector {
+            RoomSelector::Id(id) => *id,
+            name @ RoomSelector::Name(_) => self.facts.find(&self.store, name).await?.0,
+        };
+        match self.store.membership(id, caller.user.id).await.map_err(from_store)? {
+            Some((_, head)) => Ok((id, head)),
+            None => {
+                self.see(caller, &id.into()).await?;
+                Err(ErrorCode::NotAMember.into())
+            }
         }
-        let sight = self.see(caller, selector).await?;
-        if sight.role.is_none() {
-            return Err(ErrorCode::NotAMember.into());
-        }
-        Ok(sight.room.id)
     }
 }

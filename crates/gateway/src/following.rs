@@ -2,7 +2,6 @@
 //!
 //! Owns the limit of subscriptions. Must never subscribe somebody who is no member.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
@@ -34,7 +33,7 @@ pub(crate) async fn subscribe(
         (None, None) => From::Now,
     };
     let caller = Caller::new(&session.identity);
-    let (room, member) = membership(node, &caller, &command.room, &HashMap::new()).await?;
+    let (room, member) = membership(node, &caller, &command.room).await?;
     let (subscribed, beginning) = follow(node, link, session, room, member, from).await?;
     Ok(Answer { ok: subscribed.into(), beginnings: vec![beginning] })
 }
@@ -69,10 +68,8 @@ pub(crate) async fn resume(
 ) -> Result<Answer, Refusal> {
     let foreign = command.epoch != node.chat.epoch();
     let caller = Caller::new(&session.identity);
-    let ids: Vec<RoomId> = command.rooms.0.iter().filter_map(|(key, _)| key.parse().ok()).collect();
-    let heads: HashMap<RoomId, Seq> = node.chat.heads(&ids).await?.into_iter().collect();
     let looked_up: Vec<_> = stream::iter(command.rooms.0)
-        .map(|(key, cursor)| look_up(node, &caller, &heads, key, cursor))
+        .map(|(key, cursor)| look_up(node, &caller, key, cursor))
         .buffered(RESUME_AT_A_TIME)
         .collect()
         .await;
@@ -102,37 +99,27 @@ pub(crate) async fn resume(
 async fn look_up(
     node: &Arc<Node>,
     caller: &Caller,
-    heads: &HashMap<RoomId, Seq>,
     key: String,
     cursor: Result<Seq, String>,
 ) -> (String, Result<(RoomId, Membership, Seq), Refusal>) {
     let found = async {
         let cursor = cursor.map_err(|rule| Refusal::field("rooms", rule))?;
         let selector: RoomSelector = key.parse().map_err(|rule: &str| Refusal::field("rooms", rule))?;
-        let (room, member) = membership(node, caller, &selector, heads).await?;
+        let (room, member) = membership(node, caller, &selector).await?;
         Ok((room, member, cursor))
     };
     let found = found.await;
     (key, found)
 }
 
-/// The room, of which the caller must be a member. The head is read first (or was, in `heads`): who is a member then has
-/// come back from every departure up to there, and every later one ends what they follow.
+/// The room, of which the caller must be a member. The head is of the same moment: who is a member then has come back
+/// from every departure up to there, and every later one ends what they follow.
 async fn membership(
     node: &Arc<Node>,
     caller: &Caller,
     selector: &RoomSelector,
-    heads: &HashMap<RoomId, Seq>,
 ) -> Result<(RoomId, Membership), Refusal> {
-    let room = match selector {
-        RoomSelector::Id(id) => *id,
-        name @ RoomSelector::Name(_) => node.chat.as_member(caller, name).await?,
-    };
-    let seen = match heads.get(&room) {
-        Some(head) => *head,
-        None => node.chat.heads(&[room]).await?.first().map_or(0, |(_, head)| *head),
-    };
-    node.chat.as_member(caller, &room.into()).await?;
+    let (room, seen) = node.chat.membership(caller, selector).await?;
     Ok((room, Membership { user: caller.user.id, seen }))
 }
 

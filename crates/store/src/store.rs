@@ -281,6 +281,14 @@ impl Store {
         call!(self, Role, reads, rooms::role(room, user))
     }
 
+    /// What a user may do in a room and the room's head, both of one moment; none when no member.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn membership(&self, room: RoomId, user: UserId) -> Result<Option<(RoomRole, Seq)>, StoreError> {
+        call!(self, Role, reads, rooms::membership(room, user))
+    }
+
     /// A page of members by user id.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Rooms, members, and who finds what.
 
 use hubbub_protocol::event::RoomCreated;
-use hubbub_protocol::{RoomEventData, RoomId, RoomKind, RoomRole};
+use hubbub_protocol::{RoomEventData, RoomId, RoomKind, RoomRole, UserId};
 use hubbub_store::AppendError;
 
 use crate::fixture::{Database, joining, leaving, new_room, on_both_engines, person, room_of, whole_log};
@@ -35,6 +35,9 @@ async fn a_new_room_has_its_event_and_members(database: Database) {
         assert_eq!(*told.lock().unwrap().last().unwrap().as_ref(), log[0]);
         assert_eq!(store.role(room.id, people[0].id).await.unwrap(), Some(RoomRole::Owner));
         assert_eq!(store.role(room.id, people[1].id).await.unwrap(), Some(RoomRole::Member));
+        let membership = store.membership(room.id, people[0].id).await.unwrap();
+        assert_eq!(membership, Some((RoomRole::Owner, room.head)));
+        assert_eq!(store.membership(room.id, UserId::new()).await.unwrap(), None);
     }
     assert_eq!(store.room(&RoomId::new().into()).await.unwrap(), None);
 }

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use hubbub_protocol::{Room, RoomId, RoomKind, RoomMember, RoomRole, RoomSelector, Timestamp, UserId, UserRef};
+use hubbub_protocol::{Room, RoomId, RoomKind, RoomMember, RoomRole, RoomSelector, Seq, Timestamp, UserId, UserRef};
 use uuid::Uuid;
 
 use super::Connection;
@@ -19,6 +19,8 @@ const OPEN_ROOMS: &str = "SELECT id, name, kind, head, members, created_at FROM 
      WHERE kind IN ('public', 'announcement') AND id > $1 ORDER BY id LIMIT $2";
 const ROOMS_OF_USER: &str = "SELECT room FROM user_rooms WHERE user_id = $1 AND room > $2 ORDER BY room LIMIT $3";
 const ROLE: &str = "SELECT role FROM members WHERE room = $1 AND user_id = $2";
+const MEMBERSHIP: &str = "SELECT members.role, rooms.head FROM members JOIN rooms ON rooms.id = members.room \
+     WHERE members.room = $1 AND members.user_id = $2";
 const MEMBERS: &str = "SELECT user_id, user_name, role FROM members WHERE room = $1 AND user_id > $2 \
      ORDER BY user_id LIMIT $3";
 
@@ -46,6 +48,16 @@ pub(crate) async fn role(conn: &mut Connection, room: RoomId, user: UserId) -> R
     let row: Option<(String,)> =
         sqlx::query_as(ROLE).bind(room.as_uuid()).bind(user.as_uuid()).fetch_optional(conn).await?;
     row.map(|(role,)| role_of(&role)).transpose()
+}
+
+pub(crate) async fn membership(
+    conn: &mut Connection,
+    room: RoomId,
+    user: UserId,
+) -> Result<Option<(RoomRole, Seq)>, sqlx::Error> {
+    let row: Option<(String, i64)> =
+        sqlx::query_as(MEMBERSHIP).bind(room.as_uuid()).bind(user.as_uuid()).fetch_optional(conn).await?;
+    row.map(|(role, head)| Ok((role_of(&role)?, head.unsigned_abs()))).transpose()
 }
 
 pub(crate) async fn members(
