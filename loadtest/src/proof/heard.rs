@@ -1,0 +1,179 @@
+//! What one connection heard in one room.
+//!
+//! Owns the noting of a delivery, in a few nanoseconds and a few bytes for each sender. Must never keep every number:
+//! a run of numbers without a hole is one number.
+
+use crate::clock::Nanos;
+
+/// Most holes that are kept for one sender in one room of one connection. Beyond, the newest holes are widened: what
+/// comes late into them is then counted as doubled, and the verdict says that it is no longer exact.
+const HOLES_MAX: usize = 4_096;
+
+/// What a delivery turned out to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hearing {
+    /// The next one, or one behind a hole.
+    New,
+    /// It was heard before.
+    Doubled,
+    /// It came behind a later one of the same sender, or with a `seq` that is not above the last one.
+    Reordered,
+}
+
+/// What one connection heard in one room.
+#[derive(Clone, Default, Debug)]
+pub struct Listener {
+    /// Messages that were sent before are not for it.
+    pub since: Nanos,
+    /// When it was away, for peers that do not bring back what was missed: from, to.
+    pub away: Vec<(Nanos, Nanos)>,
+    /// The newest `seq` that was seen, where the peer has one; also the cursor to resume from.
+    pub seq: u64,
+    /// Sorted by sender.
+    senders: Vec<(u32, Run)>,
+    /// Holes did not fit.
+    pub is_inexact: bool,
+}
+
+/// The numbers of one sender: all from 1 to below `next`, without the holes.
+#[derive(Clone, Debug)]
+struct Run {
+    next: u32,
+    holes: Vec<(u32, u32)>,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self { next: 1, holes: Vec::new() }
+    }
+}
+
+impl Listener {
+    /// One that hears what is sent from now on.
+    #[must_use]
+    pub fn since(since: Nanos) -> Self {
+        Self { since, ..Self::default() }
+    }
+
+    /// Notes a delivery. `seq` is the peer's own number of it, 0 where it has none: then the sender's numbers tell the
+    /// order.
+    #[inline]
+    pub fn hear(&mut self, sender: u32, number: u32, seq: u64) -> Hearing {
+        let at = match self.senders.binary_search_by_key(&sender, |(sender, _)| *sender) {
+            Ok(at) => at,
+            Err(at) => {
+                self.senders.insert(at, (sender, Run::default()));
+                at
+            }
+        };
+        let run = &mut self.senders[at].1;
+        let is_behind = seq != 0 && seq <= self.seq;
+        self.seq = self.seq.max(seq);
+        if number >= run.next {
+            if number > run.next {
+                if run.holes.len() < HOLES_MAX {
+                    run.holes.push((run.next, number - 1));
+                } else {
+                    self.is_inexact = true;
+                    if let Some(last) = run.holes.last_mut() {
+                        last.1 = number - 1;
+                    }
+                }
+            }
+            run.next = number + 1;
+            return if is_behind { Hearing::Reordered } else { Hearing::New };
+        }
+        if !run.fill(number) {
+            return Hearing::Doubled;
+        }
+        if seq != 0 && !is_behind { Hearing::New } else { Hearing::Reordered }
+    }
+
+    /// Notes that this number of the peer's order went by without being a message of ours.
+    pub fn pass(&mut self, seq: u64) {
+        self.seq = self.seq.max(seq);
+    }
+
+    /// The numbers of a sender up to `last` that were not heard, as ranges with both ends inside.
+    pub fn missing(&self, sender: u32, last: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let run = self.senders.binary_search_by_key(&sender, |(sender, _)| *sender).ok().map(|at| &self.senders[at].1);
+        let (next, holes) = run.map_or((1, [].as_slice()), |run| (run.next, run.holes.as_slice()));
+        let rest = (next <= last).then_some((next, last));
+        holes.iter().copied().chain(rest)
+    }
+
+    /// Whether the `away` times hold this moment, give or take `margin_ns`.
+    #[must_use]
+    pub fn was_away(&self, at: Nanos, margin_ns: u64) -> bool {
+        let within = |(from, to): &(Nanos, Nanos)| {
+            at.0.saturating_add(margin_ns) >= from.0 && at.0 <= to.0.saturating_add(margin_ns)
+        };
+        self.away.iter().any(within)
+    }
+}
+
+impl Run {
+    /// Takes a number out of the holes; false when it is in none.
+    fn fill(&mut self, number: u32) -> bool {
+        let at = self.holes.partition_point(|(_, to)| *to < number);
+        let Some(&(from, to)) = self.holes.get(at).filter(|(from, _)| *from <= number) else { return false };
+        match (from == number, to == number) {
+            (true, true) => drop(self.holes.remove(at)),
+            (true, false) => self.holes[at].0 = number + 1,
+            (false, true) => self.holes[at].1 = number - 1,
+            (false, false) => {
+                self.holes[at].1 = number - 1;
+                self.holes.insert(at + 1, (number + 1, to));
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missing(listener: &Listener, last: u32) -> Vec<(u32, u32)> {
+        listener.missing(1, last).collect()
+    }
+
+    #[test]
+    fn holes_are_kept_and_filled() {
+        let mut listener = Listener::default();
+        assert_eq!(missing(&listener, 3), [(1, 3)], "nothing was heard");
+        for number in [1, 2, 6, 9] {
+            assert_eq!(listener.hear(1, number, 0), Hearing::New);
+        }
+        assert_eq!(missing(&listener, 10), [(3, 5), (7, 8), (10, 10)]);
+        assert_eq!(listener.hear(1, 4, 0), Hearing::Reordered);
+        assert_eq!(missing(&listener, 9), [(3, 3), (5, 5), (7, 8)]);
+        assert_eq!(listener.hear(1, 4, 0), Hearing::Doubled);
+        assert_eq!(listener.hear(1, 9, 0), Hearing::Doubled);
+        for number in [3, 5, 7, 8] {
+            assert_eq!(listener.hear(1, number, 0), Hearing::Reordered);
+        }
+        assert_eq!(missing(&listener, 9), []);
+        assert_eq!(listener.hear(2, 1, 0), Hearing::New, "another sender");
+    }
+
+    #[test]
+    fn the_order_is_the_servers_where_it_has_one() {
+        let mut listener = Listener::default();
+        assert_eq!(listener.hear(1, 1, 10), Hearing::New);
+        assert_eq!(listener.hear(1, 3, 11), Hearing::New);
+        assert_eq!(listener.hear(1, 2, 12), Hearing::New, "a retry that was stored later");
+        assert_eq!(listener.hear(2, 1, 12), Hearing::Reordered);
+        assert_eq!(listener.hear(2, 1, 13), Hearing::Doubled);
+    }
+
+    #[test]
+    fn too_many_holes_are_said() {
+        let mut listener = Listener::default();
+        for number in 1..=HOLES_MAX as u32 + 2 {
+            listener.hear(1, number * 2, 0);
+        }
+        assert!(listener.is_inexact);
+        assert_eq!(listener.missing(1, 2).next(), Some((1, 1)));
+    }
+}

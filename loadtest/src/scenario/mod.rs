@@ -1,0 +1,215 @@
+//! What people do in a run: how many, in which rooms, how often, and what goes wrong.
+//!
+//! Owns the checked form that everything else reads. Must never hold where the load goes: that stands on the command
+//! line alone.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Most connections of a run.
+pub const CONNECTIONS_MAX: u32 = 2_000_000;
+/// Most rooms of a run: the number travels as six hexadecimal digits.
+pub const ROOMS_MAX: u32 = 0x00ff_ffff;
+/// Most sends and actions a second of a run.
+pub const RATE_MAX: f64 = 10_000_000.0;
+
+/// A checked scenario.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Scenario {
+    /// Its name: the file's, without the ending.
+    pub name: String,
+    /// What it is for, in a sentence.
+    pub about: String,
+    /// How long is measured.
+    pub duration: Duration,
+    /// How long is sent before the measuring begins.
+    pub warmup: Duration,
+    /// How long stragglers are waited for at the end.
+    pub settle: Duration,
+    /// Who connects.
+    pub connections: Connections,
+    /// Where they are.
+    pub rooms: Rooms,
+    /// What they say.
+    pub messages: Messages,
+    /// What they do besides.
+    pub actions: Actions,
+    /// How the rate or the number of connections changes over the measured time; empty: they stay.
+    pub stages: Vec<Stage>,
+    /// Everybody loses the connection at once.
+    pub storm: Option<Storm>,
+    /// Neighbours that behave badly.
+    pub hostile: Hostile,
+}
+
+/// Who connects.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Connections {
+    /// How many at the most.
+    pub count: u32,
+    /// How many are opened a second, over all workers.
+    pub per_second: f64,
+    /// How many handshakes may be under way at once, over all workers.
+    pub handshakes_max: u32,
+    /// How many leave and come back a second during the run, over all workers.
+    pub churn_per_second: f64,
+}
+
+/// Where they are.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Rooms {
+    /// How many.
+    pub count: u32,
+    /// How many each connection follows.
+    pub per_connection: u32,
+    /// How connections spread over the rooms.
+    pub popularity: Popularity,
+}
+
+/// How connections spread over rooms.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Popularity {
+    /// All rooms are of one size.
+    Uniform,
+    /// The k-th room is `k^exponent` times smaller than the first.
+    Zipf {
+        /// From 0 (uniform) to 3.
+        exponent: f64,
+    },
+}
+
+/// What they say.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Messages {
+    /// How many are sent a second, over all rooms.
+    pub per_second: f64,
+    /// How many of a room's connections send; 0: all of them.
+    pub senders_per_room: u32,
+    /// When.
+    pub arrivals: Arrivals,
+    /// How long their text is.
+    pub body: Sizes,
+}
+
+/// When things happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrivals {
+    /// One after the other, evenly.
+    Even,
+    /// As people do: independent of each other.
+    Poisson,
+}
+
+/// How long texts are, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sizes {
+    /// All alike.
+    Fixed(u32),
+    /// Evenly from the first to the second, both inside.
+    Uniform {
+        /// The shortest.
+        min: u32,
+        /// The longest.
+        max: u32,
+    },
+}
+
+/// What people do besides sending, each in actions a second over all connections.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Actions {
+    /// Say that they type.
+    pub typing_per_second: f64,
+    /// Mark a room as read.
+    pub read_per_second: f64,
+    /// Ask for a page of the history.
+    pub page_per_second: f64,
+}
+
+/// A part of the measured time, over which rates go evenly from what they were to what is said here.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Stage {
+    /// How long.
+    pub duration: Duration,
+    /// Messages a second at its end; none: as before.
+    pub messages_per_second: Option<f64>,
+    /// Connections at its end; none: as before.
+    pub connections: Option<u32>,
+}
+
+/// Connections that are cut at once and come back.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Storm {
+    /// When, from the start of the measured time.
+    pub at: Duration,
+    /// Which share of the connections, from 0 to 1.
+    pub share: f64,
+    /// How many come back a second, over all workers; 0: as fast as they can.
+    pub per_second: f64,
+}
+
+/// Neighbours that behave badly. They are connections beside those of [`Connections`], and their losses are not judged.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Hostile {
+    /// Connections that follow a room and read slowly.
+    pub slow_readers: u32,
+    /// What each of those reads a second, in bytes; 0: nothing.
+    pub slow_bytes_per_second: u32,
+    /// Connections that send pings and commands as fast as they are told to.
+    pub flooders: u32,
+    /// What each of those sends a second, in frames.
+    pub flood_per_second: f64,
+    /// Sockets that are opened and say nothing.
+    pub half_open: u32,
+}
+
+impl Hostile {
+    /// How many connections they are together.
+    #[must_use]
+    pub const fn count(&self) -> u32 {
+        self.slow_readers + self.flooders + self.half_open
+    }
+}
+
+impl Scenario {
+    /// Messages a second at a moment of the measured time, as the stages say.
+    #[must_use]
+    pub fn rate_at(&self, elapsed: Duration) -> f64 {
+        let staged = |stage: &Stage| stage.messages_per_second;
+        self.staged(elapsed, self.messages.per_second, staged)
+    }
+
+    /// Connections that there should be at a moment of the measured time.
+    #[must_use]
+    pub fn connections_at(&self, elapsed: Duration) -> u32 {
+        let staged = |stage: &Stage| stage.connections.map(f64::from);
+        self.staged(elapsed, f64::from(self.connections_at_start()), staged).round() as u32
+    }
+
+    /// Connections that there are before the measuring begins: the most there will ever be unless stages raise them.
+    #[must_use]
+    pub fn connections_at_start(&self) -> u32 {
+        if self.stages.iter().any(|stage| stage.connections.is_some()) {
+            self.connections.count.min(self.rooms.count.max(1))
+        } else {
+            self.connections.count
+        }
+    }
+
+    fn staged(&self, elapsed: Duration, start: f64, value: impl Fn(&Stage) -> Option<f64>) -> f64 {
+        let (mut from, mut begun) = (start, Duration::ZERO);
+        for stage in &self.stages {
+            let to = value(stage).unwrap_or(from);
+            let end = begun + stage.duration;
+            if elapsed < end {
+                let share = (elapsed - begun).as_secs_f64() / stage.duration.as_secs_f64();
+                return from + (to - from) * share;
+            }
+            (from, begun) = (to, end);
+        }
+        from
+    }
+}
