@@ -25,7 +25,8 @@ ops! {
     Append = "append", CreateRoom = "create_room", Batch = "batch", Ping = "ping",
     Heads = "heads", Events = "events", Messages = "messages", FindSent = "find_sent",
     Room = "room", Role = "role", Members = "members", RoomsOf = "rooms_of",
-    CreateUser = "create_user", User = "user", Users = "users", PasswordHash = "password_hash", SetUser = "set_user",
+    CreateUser = "create_user", CreateUsers = "create_users", User = "user", Users = "users",
+    UsersNamed = "users_named", PasswordHash = "password_hash", SetUser = "set_user",
     StartLogin = "start_login", Login = "login", EndLogin = "end_login", RotateRefresh = "rotate_refresh",
 }
 

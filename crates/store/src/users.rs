@@ -11,6 +11,9 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::metrics::Op;
 use crate::store::{Store, call};
 
+/// Users in one bulk statement: enough to make the way there and back cheap, few enough to end in milliseconds.
+const USERS_PER_STATEMENT: usize = 1_000;
+
 impl Store {
     /// Makes a user.
     ///
@@ -33,6 +36,34 @@ impl Store {
             }
             result => result.map(|()| user),
         }
+    }
+
+    /// Makes users, a thousand in a statement, and returns how many it made. Whose name is taken is skipped, so the
+    /// same call again makes only what is missing.
+    ///
+    /// # Errors
+    /// When the store fails. What was made until then stays.
+    pub async fn create_users(&self, new: &[NewUser]) -> Result<u64, StoreError> {
+        let mut made = 0;
+        for new in new.chunks(USERS_PER_STATEMENT) {
+            // The ids are the same in every attempt: they tell what an attempt made whose answer was lost.
+            let ids: Vec<UserId> = new.iter().map(|_| UserId::new()).collect();
+            let at = Timestamp::now();
+            made += call!(self, CreateUsers, directory, users::create_many(new, &ids, at))?;
+        }
+        Ok(made)
+    }
+
+    /// The users that have one of these names, a thousand in a query, in no order.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn users_named(&self, names: &[UserName]) -> Result<Vec<User>, StoreError> {
+        let mut found = Vec::with_capacity(names.len());
+        for names in names.chunks(USERS_PER_STATEMENT) {
+            found.extend(call!(self, UsersNamed, reads, users::users_named(names))?);
+        }
+        Ok(found)
     }
 
     /// The user of this id or name.

@@ -1,10 +1,12 @@
-//! People to try the project with: a user with a random password, and the line that lets them talk.
+//! People to try the project with: a user with a random password and the line that lets them talk; users for load
+//! tests and the line that lets them loose.
 //!
 //! Everything goes through the `hubbub` program, as an operator would do it. Must never print a password
 //! that it did not just make.
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -21,6 +23,15 @@ const SECRET_CHARS: usize = 52;
 
 /// Long enough to try things out for a day.
 const TOKEN_LIFE: &str = "24h";
+
+/// Users for load tests are called so, with a number behind it.
+const LOAD_USER: &str = "load";
+
+/// Enough for the `smoke` scenario.
+const LOAD_USERS: &str = "50";
+
+/// Where the tokens of the users for load tests stand, one a line.
+const LOAD_TOKENS: &str = "load-tokens.txt";
 
 /// Where people meet first.
 const ROOM: &str = "lobby";
@@ -76,6 +87,17 @@ impl Hubbub {
         Ok(self.read(&["token", "mint", "--user", name, "--ttl", TOKEN_LIFE])?.trim().to_owned())
     }
 
+    /// Makes the users for load tests that are missing, writes a fresh token of each into a file in this folder that
+    /// only its owner reads, and returns where it is.
+    pub(crate) fn seed_load_users(&self, folder: &Path) -> Result<PathBuf> {
+        self.read(&["user", "add", LOAD_USER, "--count", LOAD_USERS])?;
+        let mint = ["token", "mint", "--user", LOAD_USER, "--count", LOAD_USERS, "--ttl", TOKEN_LIFE];
+        let tokens = self.read(&mint)?;
+        let file = folder.join(LOAD_TOKENS);
+        write_private(&file, &tokens).with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(file)
+    }
+
     /// Whether the node with this ops port says that it is ready.
     pub(crate) fn is_ready(&self, ops_port: u16) -> bool {
         let url = format!("http://127.0.0.1:{ops_port}");
@@ -92,6 +114,22 @@ pub(crate) fn chat_line(program: &Path, urls: &[String], certificate: &Path, tok
     format!("{program} chat --url {urls} --ca {certificate} --create --room {ROOM} --token {token}")
 }
 
+/// The line that starts the shortest load test against these addresses.
+pub(crate) fn load_line(urls: &[String], certificate: &Path, tokens: &Path) -> String {
+    let (certificate, tokens) = (certificate.display(), tokens.display());
+    let urls = urls.join(" --url ");
+    format!("hubbub-load run smoke --url {urls} --ca {certificate} --tokens {tokens}")
+}
+
+/// Writes a file that only its owner reads. An old one is removed first: it would keep its mode.
+fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?.write_all(text.as_bytes())
+}
+
 /// A secret to sign tokens with, longer than the least that a node accepts (32 bytes).
 pub(crate) fn random_secret() -> Result<String> {
     random_text(SECRET_CHARS)
@@ -106,7 +144,28 @@ fn random_text(chars: usize) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn a_private_file_stays_private_when_it_is_written_again() {
+        let file = std::env::temp_dir().join(format!("hubbub-private-{}", std::process::id()));
+        fs::write(&file, "old").expect("written");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("set");
+        write_private(&file, "new").expect("written");
+        let mode = fs::metadata(&file).expect("there").permissions().mode() & 0o777;
+        let text = fs::read_to_string(&file).expect("text");
+        fs::remove_file(&file).expect("removed");
+        assert_eq!((mode, text.as_str()), (0o600, "new"));
+    }
+
+    #[test]
+    fn the_load_line_names_every_address() {
+        let urls = ["wss://localhost:1", "wss://localhost:2"].map(str::to_owned);
+        let line = load_line(&urls, Path::new("cert.pem"), Path::new("tokens.txt"));
+        assert!(line.contains("--url wss://localhost:1 --url wss://localhost:2 --ca cert.pem"), "{line}");
+    }
 
     #[test]
     fn passwords_differ_and_every_sign_is_as_likely() {

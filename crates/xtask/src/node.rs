@@ -98,8 +98,12 @@ fn greeting(hubbub: &Hubbub, url: &str) -> Result<String> {
     };
     let certificate = hubbub.folder.join(DATA_FOLDER).join(CERTIFICATE);
     let page = url.replacen("wss://", "https://", 1);
-    let chat = login::chat_line(&hubbub.program, &[url.to_owned()], &certificate, &hubbub.mint_token(USER)?);
+    let urls = [url.to_owned()];
+    let chat = login::chat_line(&hubbub.program, &urls, &certificate, &hubbub.mint_token(USER)?);
+    let tokens = hubbub.seed_load_users(&hubbub.folder.join(DATA_FOLDER))?;
+    let load = login::load_line(&urls, &certificate, &tokens);
     Ok(format!(
-        "\nHubbub is ready.\n  address  {url}/v1/ws, {page}/\n  login    {login}\n  talk     {chat}\n\nCtrl-C stops it."
+        "\nHubbub is ready.\n  address  {url}/v1/ws, {page}/\n  login    {login}\n  talk     {chat}\n  \
+        load     {load}\n\nCtrl-C stops it."
     ))
 }

@@ -9,6 +9,7 @@ mod chat;
 mod config;
 mod health;
 mod migrate;
+mod numbered;
 mod output;
 mod password;
 mod settings;

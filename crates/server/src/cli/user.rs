@@ -8,6 +8,7 @@ use hubbub_protocol::{UserId, UserName, UserSelector};
 use hubbub_store::{NewUser, Store, StoreErrorKind, User, UserRole};
 use serde_json::json;
 
+use super::numbered::{Count, Names};
 use super::output::{print, print_json};
 use super::password;
 use super::settings::Settings;
@@ -19,11 +20,13 @@ const PAGE: u64 = 500;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
-    /// Add a user and print their id.
+    /// Add a user and print their id, or many users without a password (`--count`).
     Add {
         /// Small letters, digits and `._-`.
         #[arg(value_parser = user_name)]
         name: UserName,
+        #[command(flatten)]
+        count: Count,
         /// What they may do on the whole cluster.
         #[arg(long, default_value = "user", value_parser = role)]
         role: UserRole,
@@ -96,7 +99,10 @@ fn role(text: &str) -> Result<UserRole, String> {
 
 pub(super) async fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Add { name, role, options } => add(name, role, options).await,
+        Command::Add { name, count, role, options } => match count.count {
+            None => add(name, role, options).await,
+            Some(count) => add_many(&name, count, role, &options).await,
+        },
         Command::List { options } => list(&options).await,
         Command::Password { name, options } => set_password(&name, options).await,
         Command::Disable { name, options } => {
@@ -132,6 +138,25 @@ async fn add(name: UserName, role: UserRole, options: PasswordOptions) -> Result
     }
     eprintln!("{name} is added ({})", role.as_str());
     print(&user.id.to_string())
+}
+
+/// Adds the users that are missing of so many, without a password: so the command can be repeated.
+async fn add_many(name: &UserName, count: u32, role: UserRole, options: &PasswordOptions) -> Result<(), Failure> {
+    if options.password_stdin {
+        return Err(Failure::Usage("--count makes users without a password: leave out --password-stdin".to_owned()));
+    }
+    let names = Names::new(name, count)?;
+    let options = &options.options;
+    let store = open_store(&options.settings.database()?).await?;
+    let added = names.add(&store, role).await;
+    store.close().await;
+    let added = added?;
+    let present = u64::from(count) - added;
+    eprintln!("added {added} ({}), there already: {present}", role.as_str());
+    if options.json {
+        return print_json(&json!({ "added": added, "present": present }));
+    }
+    Ok(())
 }
 
 async fn list(options: &Options) -> Result<(), Failure> {

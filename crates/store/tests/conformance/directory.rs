@@ -5,7 +5,13 @@ use hubbub_store::{NewLogin, NewUser, StoreErrorKind, UserRole};
 
 use crate::fixture::{Database, on_both_engines};
 
-on_both_engines! { users_are_made_found_and_changed, users_come_in_pages, logins_end_and_rotate }
+on_both_engines! {
+    users_are_made_found_and_changed,
+    users_come_in_pages,
+    many_users_are_made_once,
+    two_may_make_the_same_users,
+    logins_end_and_rotate,
+}
 
 fn new_user(name: &str) -> NewUser {
     NewUser { name: name.parse().unwrap(), password_hash: None, role: UserRole::User }
@@ -50,6 +56,53 @@ async fn users_come_in_pages(database: Database) {
         found.extend(page.into_iter().map(|user| user.name));
     }
     assert_eq!(found.iter().map(UserName::as_str).collect::<Vec<_>>(), names);
+}
+
+/// More than fit into one statement.
+const MANY: usize = 2_500;
+
+fn many_users() -> Vec<NewUser> {
+    (1..=MANY).map(|number| new_user(&format!("load-{number}"))).collect()
+}
+
+async fn many_users_are_made_once(database: Database) {
+    let store = database.open().await;
+    let there = store.create_user(NewUser { role: UserRole::Admin, ..new_user("load-7") }).await.unwrap();
+    assert_eq!(store.create_users(&[]).await.unwrap(), 0);
+    let mut many = many_users();
+    many[2].password_hash = Some("$hash".to_owned());
+    many[3].role = UserRole::Admin;
+    assert_eq!(store.create_users(&many).await.unwrap(), MANY as u64 - 1);
+    assert_eq!(store.create_users(&many).await.unwrap(), 0);
+    // The same name twice in one statement is one user.
+    assert_eq!(store.create_users(&[new_user("twice"), new_user("twice")]).await.unwrap(), 1);
+    // A role and a password are their own; who was there before is left as they were.
+    let hash = async |name: &str| store.password_hash(&name.parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(hash("load-7").await, (there, None));
+    let (third, password_hash) = hash("load-3").await;
+    assert_eq!((third.role, third.disabled, password_hash.as_deref()), (UserRole::User, false, Some("$hash")));
+    let (fourth, password_hash) = hash("load-4").await;
+    assert_eq!((fourth.role, password_hash), (UserRole::Admin, None));
+    assert!((Timestamp::now().millis() - fourth.created_at.millis()).abs() < 600_000, "{}", fourth.created_at);
+
+    let mut names: Vec<UserName> = many.into_iter().map(|new| new.name).collect();
+    names.push("nobody".parse().unwrap());
+    let found = store.users_named(&names).await.unwrap();
+    assert!(found.contains(&third) && found.contains(&fourth));
+    let mut found: Vec<UserName> = found.into_iter().map(|user| user.name).collect();
+    names.pop();
+    names.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, names);
+    assert_eq!(store.users_named(&[]).await.unwrap(), []);
+}
+
+async fn two_may_make_the_same_users(database: Database) {
+    let (one, two) = (database.open().await, database.open().await);
+    let (many, mut reversed) = (many_users(), many_users());
+    reversed.reverse();
+    let (first, second) = tokio::join!(one.create_users(&many), two.create_users(&reversed));
+    assert_eq!(first.unwrap() + second.unwrap(), MANY as u64);
 }
 
 async fn logins_end_and_rotate(database: Database) {

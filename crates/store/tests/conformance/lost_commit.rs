@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::future::join_all;
 use hubbub_protocol::RoomKind;
-use hubbub_store::{Appended, Store, StoreConfig};
+use hubbub_store::{Appended, NewUser, Store, StoreConfig, UserRole};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
@@ -118,4 +118,21 @@ async fn a_commit_without_an_answer_is_found_again() {
     // Seq 1 thrice: the room, and one direct room in each round.
     told.retain(|seq| *seq > 1);
     assert_eq!(told, (2..=105).collect::<Vec<_>>(), "the hook was told of each once, in order");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_made_by_a_commit_without_an_answer_are_counted() {
+    let (database, folder, cuts) = (Database::postgres(), TempDir::new().unwrap(), Arc::new(Cuts::default()));
+    let store = open(&through_relay(&database, folder.path(), &cuts), &Arc::default()).await;
+    for (name, cut) in [("answer", &cuts.answers), ("request", &cuts.requests)] {
+        let new = |number: u32| NewUser {
+            name: format!("{name}-{number}").parse().unwrap(),
+            password_hash: None,
+            role: UserRole::User,
+        };
+        store.create_user(new(3)).await.unwrap();
+        cut.store(1, Ordering::Release);
+        assert_eq!(store.create_users(&(1..=9).map(new).collect::<Vec<_>>()).await.unwrap(), 8, "{name}");
+        assert_eq!(cut.load(Ordering::Acquire), 0, "the commit was cut");
+    }
 }

@@ -3,9 +3,12 @@
 //! Must never name a table of the room group.
 
 use hubbub_protocol::{SessionId, Timestamp, UserId, UserName, UserSelector};
+use sqlx::Connection as _;
 use uuid::Uuid;
 
-use super::Connection;
+use super::statement::Bulk;
+use super::{BEGIN_WRITE, Connection};
+use crate::bulk::Column::{Id, Int, Text};
 use crate::directory::{Login, NewLogin, NewUser, User, UserRole};
 
 type UserRow = (Uuid, String, String, bool, i64);
@@ -28,6 +31,20 @@ const END_LOGINS: &str = "UPDATE logins SET ended = TRUE WHERE user_id = $1 AND 
 const ROTATE: &str = "UPDATE logins SET refresh_hash = $3, expires_at = $4 \
      WHERE id = $1 AND refresh_hash = $2 AND NOT ended";
 
+/// In the order of the names, so that two of these at once never wait for each other in a circle.
+static INSERT_USERS: Bulk = Bulk::new(
+    "INSERT INTO users (id, name, role, disabled, password_hash, created_at) \
+     SELECT id, name, role, FALSE, password_hash, created_at FROM {input} \
+     WHERE TRUE ORDER BY name ON CONFLICT DO NOTHING",
+    &[("id", Id), ("name", Text), ("role", Text), ("password_hash", Text), ("created_at", Int)],
+);
+static COUNT_USERS: Bulk = Bulk::new("SELECT COUNT(*) FROM {input} JOIN users ON users.id = input.id", &[("id", Id)]);
+static USERS_NAMED: Bulk = Bulk::new(
+    "SELECT users.id, users.name, users.role, users.disabled, users.created_at \
+     FROM {input} JOIN users ON users.name = input.name",
+    &[("name", Text)],
+);
+
 pub(crate) async fn create(conn: &mut Connection, new: &NewUser, user: &User) -> Result<(), sqlx::Error> {
     sqlx::query(INSERT_USER)
         .bind(user.id.as_uuid())
@@ -38,6 +55,41 @@ pub(crate) async fn create(conn: &mut Connection, new: &NewUser, user: &User) ->
         .execute(conn)
         .await
         .map(drop)
+}
+
+/// Makes those whose name is free, each with the id at its place, and counts them.
+pub(crate) async fn create_many(
+    conn: &mut Connection,
+    new: &[NewUser],
+    ids: &[UserId],
+    at: Timestamp,
+) -> Result<u64, sqlx::Error> {
+    let (mut wanted, mut made) = (INSERT_USERS.rows(), COUNT_USERS.rows());
+    for (new, id) in new.iter().zip(ids) {
+        wanted.push([
+            id.as_uuid().into(),
+            new.name.as_str().into(),
+            new.role.as_str().into(),
+            new.password_hash.as_deref().into(),
+            at.millis().into(),
+        ]);
+        made.push([id.as_uuid().into()]);
+    }
+    let mut tx = conn.begin_with(BEGIN_WRITE).await?;
+    let mut count = INSERT_USERS.execute(&mut tx, &wanted).await?;
+    if count < new.len() as u64 {
+        // Some names were taken, by others or by an attempt whose answer was lost.
+        let counted = COUNT_USERS.fetch::<(i64,)>(&mut tx, &made).await?;
+        count = counted.first().map_or(0, |(count,)| count.unsigned_abs());
+    }
+    tx.commit().await?;
+    Ok(count)
+}
+
+pub(crate) async fn users_named(conn: &mut Connection, names: &[UserName]) -> Result<Vec<User>, sqlx::Error> {
+    let mut rows = USERS_NAMED.rows();
+    names.iter().for_each(|name| rows.push([name.as_str().into()]));
+    USERS_NAMED.fetch::<UserRow>(conn, &rows).await?.into_iter().map(user_of).collect()
 }
 
 pub(crate) async fn user(conn: &mut Connection, selector: &UserSelector) -> Result<Option<User>, sqlx::Error> {
