@@ -35,11 +35,11 @@ fn envelopes(criterion: &mut Criterion) {
         let plain: Vec<&RoomEvent> = events.iter().map(|event| &**event).collect();
         group.throughput(Throughput::Elements(count));
         group.bench_function(BenchmarkId::new("encode", count), |bencher| {
-            bencher.iter(|| envelope::encode_events(black_box(&plain)).expect("events can be encoded"));
+            bencher.iter(|| envelope::encode_events(black_box(&plain), "a").expect("events can be encoded"));
         });
-        let bytes = envelope::encode_events(&plain).expect("events can be encoded");
+        let bytes = envelope::encode_events(&plain, "a").expect("events can be encoded");
         group.bench_function(BenchmarkId::new("decode", count), |bencher| {
-            bencher.iter(|| envelope::decode(black_box(&bytes)).expect("events can be decoded"));
+            bencher.iter(|| envelope::decode(black_box(&bytes), "b").expect("events can be decoded"));
         });
     }
     group.finish();

@@ -95,9 +95,8 @@ impl Bus {
         self.0.shared.config.url.is_some()
     }
 
-    /// Tells every node that has subscribed the rooms, this one too. Never blocks and keeps the order. What does not
-    /// fit the queue or cannot be sent is dropped and counted: the store is the truth. While the link is down the
-    /// rooms of this node still get their events at once.
+    /// Tells every node that has subscribed the rooms, and this one at once, whatever the link does. Never blocks and
+    /// keeps the order. What does not fit the queue or cannot be sent is dropped and counted: the store is the truth.
     pub fn publish(&self, events: &[Arc<RoomEvent>]) {
         let shared = &self.0.shared;
         if events.is_empty() || shared.is_closed() {
@@ -106,11 +105,10 @@ impl Bus {
         shared.metrics.published.inc_by(events.len() as u64);
         if self.is_shared() && shared.is_up() {
             shared.link.outbound.publish(events, shared);
-            return;
-        }
-        if self.is_shared() {
+        } else if self.is_shared() {
             shared.metrics.dropped(Dropped::Down, events.len() as u64);
         }
+        // This node's own subscribers need no server, and its echo is skipped.
         shared.loopback.push(events, shared);
     }
 

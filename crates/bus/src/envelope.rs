@@ -1,4 +1,4 @@
-//! What travels between nodes: versioned MessagePack maps, `{"v": 1, "k": "event", ...}`.
+//! What travels between nodes: versioned MessagePack maps, `{"v": 1, "k": "event", "n": "…", "d": …}`.
 //!
 //! A node of another version may send anything: an unknown kind or a higher version is told apart from what cannot be
 //! read, and neither disturbs what follows. Must never panic on any bytes (fuzzed).
@@ -22,6 +22,8 @@ const DEPTH_MAX: usize = 128;
 pub enum Envelope {
     /// Events of one room, in the order in which they were published. Kinds `event` and `events`.
     Events(Vec<Arc<RoomEvent>>),
+    /// Events that the reader itself has published: it has delivered them already.
+    Echo,
     /// The watchdog's message to its own node.
     Pulse {
         /// Which one it is.
@@ -56,12 +58,17 @@ pub enum EnvelopeError {
 struct Head<'a> {
     v: u64,
     k: &'a str,
+    #[serde(default, borrow)]
+    n: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 struct Wire<'a, T> {
     v: u64,
     k: &'static str,
+    /// The instance that published it, where that matters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<&'a str>,
     #[serde(rename = "d")]
     content: &'a T,
 }
@@ -72,26 +79,26 @@ struct Content<T> {
     content: T,
 }
 
-fn encode<T: Serialize>(k: &'static str, content: &T) -> Result<Vec<u8>, rmp_serde::encode::Error> {
+fn encode<T: Serialize>(k: &'static str, n: Option<&str>, content: &T) -> Result<Vec<u8>, rmp_serde::encode::Error> {
     let mut bytes = Vec::with_capacity(512);
-    rmp_serde::encode::write_named(&mut bytes, &Wire { v: VERSION, k, content })?;
+    rmp_serde::encode::write_named(&mut bytes, &Wire { v: VERSION, k, n, content })?;
     Ok(bytes)
 }
 
-/// One event.
+/// One event, published by this instance.
 ///
 /// # Errors
 /// When the event holds what MessagePack cannot.
-pub fn encode_event(event: &RoomEvent) -> Result<Vec<u8>, rmp_serde::encode::Error> {
-    encode("event", event)
+pub fn encode_event(event: &RoomEvent, instance: &str) -> Result<Vec<u8>, rmp_serde::encode::Error> {
+    encode("event", Some(instance), event)
 }
 
-/// Several events of one room.
+/// Several events of one room, published by this instance.
 ///
 /// # Errors
 /// When an event holds what MessagePack cannot.
-pub fn encode_events(events: &[&RoomEvent]) -> Result<Vec<u8>, rmp_serde::encode::Error> {
-    encode("events", &events)
+pub fn encode_events(events: &[&RoomEvent], instance: &str) -> Result<Vec<u8>, rmp_serde::encode::Error> {
+    encode("events", Some(instance), &events)
 }
 
 /// The watchdog's message.
@@ -99,22 +106,23 @@ pub fn encode_events(events: &[&RoomEvent]) -> Result<Vec<u8>, rmp_serde::encode
 /// # Errors
 /// Never in practice: a number can always be written.
 pub fn encode_pulse(number: u64) -> Result<Vec<u8>, rmp_serde::encode::Error> {
-    encode("pulse", &number)
+    encode("pulse", None, &number)
 }
 
-/// Reads a message.
+/// Reads a message; `own` is the instance that reads.
 ///
 /// # Errors
 /// When it is of a newer version or an unknown kind, too large, or not readable. It is skipped then, and counted.
-pub fn decode(bytes: &[u8]) -> Result<Envelope, EnvelopeError> {
+pub fn decode(bytes: &[u8], own: &str) -> Result<Envelope, EnvelopeError> {
     if bytes.len() > ENVELOPE_BYTES_MAX {
         return Err(EnvelopeError::TooLarge { bytes: bytes.len() });
     }
-    let Head { v, k } = read(bytes)?;
+    let Head { v, k, n } = read(bytes)?;
     if v > VERSION {
         return Err(EnvelopeError::Version { version: v });
     }
     match k {
+        "event" | "events" if n == Some(own) => Ok(Envelope::Echo),
         "event" => Ok(Envelope::Events(vec![Arc::new(read::<Content<RoomEvent>>(bytes)?.content)])),
         "events" => {
             let events = read::<Content<Vec<RoomEvent>>>(bytes)?.content;
@@ -154,21 +162,30 @@ mod tests {
     fn what_is_written_is_read() {
         let (one, two) = (event(1), event(2));
         let events = |events: &[&RoomEvent]| Envelope::Events(events.iter().map(|e| Arc::new((*e).clone())).collect());
-        assert_eq!(decode(&encode_event(&one).unwrap()).unwrap(), events(&[&one]));
-        assert_eq!(decode(&encode_events(&[&one, &two]).unwrap()).unwrap(), events(&[&one, &two]));
-        assert_eq!(decode(&encode_pulse(7).unwrap()).unwrap(), Envelope::Pulse { number: 7 });
+        assert_eq!(decode(&encode_event(&one, "a").unwrap(), "b").unwrap(), events(&[&one]));
+        assert_eq!(decode(&encode_events(&[&one, &two], "a").unwrap(), "b").unwrap(), events(&[&one, &two]));
+        assert_eq!(decode(&encode_pulse(7).unwrap(), "b").unwrap(), Envelope::Pulse { number: 7 });
+    }
+
+    #[test]
+    fn ones_own_events_are_an_echo() {
+        let one = event(1);
+        assert_eq!(decode(&encode_event(&one, "a").unwrap(), "a").unwrap(), Envelope::Echo);
+        assert_eq!(decode(&encode_events(&[&one], "a").unwrap(), "a").unwrap(), Envelope::Echo);
+        let earlier = written(&json!({"v": 1, "k": "event", "d": one}));
+        assert!(matches!(decode(&earlier, "a"), Ok(Envelope::Events(_))), "a build that names no instance");
     }
 
     #[test]
     fn later_versions_and_kinds_are_told_apart_from_noise() {
         let later = written(&json!({"v": 2, "k": "event", "d": "of another shape"}));
-        assert!(matches!(decode(&later), Err(EnvelopeError::Version { version: 2 })));
+        assert!(matches!(decode(&later, "a"), Err(EnvelopeError::Version { version: 2 })));
         let other = written(&json!({"v": 1, "k": "typing", "d": {"user": 1}}));
-        assert!(matches!(decode(&other), Err(EnvelopeError::Kind)));
+        assert!(matches!(decode(&other, "a"), Err(EnvelopeError::Kind)));
         for noise in [&b""[..], b"\xc1", b"\x80", b"\x93\x01\x02\x03", b"{\"v\":1}"] {
-            assert!(matches!(decode(noise), Err(EnvelopeError::Malformed(_))), "{noise:?}");
+            assert!(matches!(decode(noise, "a"), Err(EnvelopeError::Malformed(_))), "{noise:?}");
         }
-        assert!(matches!(decode(&vec![0; ENVELOPE_BYTES_MAX + 1]), Err(EnvelopeError::TooLarge { .. })));
+        assert!(matches!(decode(&vec![0; ENVELOPE_BYTES_MAX + 1], "a"), Err(EnvelopeError::TooLarge { .. })));
     }
 
     #[test]
@@ -176,7 +193,7 @@ mod tests {
         let mut event = serde_json::to_value(event(1)).unwrap();
         event["later"] = json!([1, {"deep": true}]);
         let message = written(&json!({"later": 1, "d": event, "k": "event", "v": 1}));
-        assert!(matches!(decode(&message), Ok(Envelope::Events(events)) if events.len() == 1));
+        assert!(matches!(decode(&message, "a"), Ok(Envelope::Events(events)) if events.len() == 1));
     }
 
     #[test]
@@ -185,22 +202,22 @@ mod tests {
         deep.extend_from_slice(b"event");
         deep.extend_from_slice(&[0xa1, b'd']);
         deep.resize(1_000_000, 0x91);
-        assert!(decode(&deep).is_err());
+        assert!(decode(&deep, "a").is_err());
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            drop(decode(&bytes));
+            drop(decode(&bytes, "a"));
         }
 
         #[test]
         fn a_message_with_a_wrong_byte_is_read_or_refused(at in 0_usize..200, byte: u8, cut in 0_usize..400) {
-            let mut bytes = encode_event(&event(1)).unwrap();
+            let mut bytes = encode_event(&event(1), "b").unwrap();
             let at = at % bytes.len();
             bytes[at] = byte;
             bytes.truncate(cut);
-            drop(decode(&bytes));
+            drop(decode(&bytes, "a"));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The way of an event inside this process: a bounded queue and one task that hands over to the handler.
 //!
-//! It is the whole bus of a node alone, and what the node's own rooms get at once while Redis is gone.
+//! It is the whole bus of a node alone, and how a node's own events reach its own rooms in a cluster too: at once,
+//! whatever Redis does.
 //! Must never block whoever publishes.
 
 use std::collections::VecDeque;

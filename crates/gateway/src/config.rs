@@ -57,7 +57,7 @@ pub struct GatewayConfig {
     pub allowed_origins: Vec<String>,
     /// Whether `permessage-deflate` is agreed to when offered.
     pub deflate: bool,
-    /// Milliseconds over which the frames of a busy room are joined; 0: never.
+    /// Over how long the frames of the busiest room are joined; zero: never.
     pub tick: Duration,
     /// The node's name.
     pub node: String,

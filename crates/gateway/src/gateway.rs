@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::GatewayConfig;
 use crate::hub::Hub;
+use crate::hub::pace::Tick;
 use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::node::Node;
@@ -103,7 +104,7 @@ impl Gateway {
         let Listening { listener, tls, background } = listening;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
         let metrics = Metrics::register(registry)?;
-        let hub = Hub::start(Arc::clone(&chat), config.tick, Arc::clone(&metrics), background.clone());
+        let hub = Hub::start(Arc::clone(&chat), Tick::up_to(config.tick), Arc::clone(&metrics), background.clone());
         let wheel = Wheel::start(chat.limits().heartbeat_interval, background.clone());
         let node = Node::new(config, chat, hub, wheel, metrics);
         health.show_node(Arc::clone(&node));

@@ -41,13 +41,15 @@ impl Inbound {
 }
 
 fn receive(shared: &Shared, payload: &[u8]) {
-    match envelope::decode(payload) {
+    match envelope::decode(payload, &shared.instance) {
         Ok(Envelope::Events(events)) => {
             shared.metrics.received.inc_by(events.len() as u64);
             for event in events {
                 shared.notify(Notice::Event(event));
             }
         }
+        // The node's own events reached its handler when they were published.
+        Ok(Envelope::Echo) => {}
         Ok(Envelope::Pulse { number }) => {
             if let Some(lag) = shared.link.pulse.came_back(number) {
                 shared.metrics.lag.set(lag.as_secs_f64());

@@ -80,8 +80,8 @@ impl Outbound {
 
     fn push_message(&self, room: RoomId, events: &[&RoomEvent], shared: &Shared) {
         let encoded = match events {
-            [event] => envelope::encode_event(event),
-            events => envelope::encode_events(events),
+            [event] => envelope::encode_event(event, &shared.instance),
+            events => envelope::encode_events(events, &shared.instance),
         };
         let count = events.len() as u64;
         match encoded {

@@ -12,6 +12,7 @@ use hubbub_protocol::{Seq, Timestamp};
 use parking_lot::Mutex;
 
 use super::frames::{Form, Frames, Joined};
+use super::pace::{Pace, Tick};
 use super::room::Membership;
 use crate::link::Link;
 use crate::metrics::Metrics;
@@ -67,6 +68,9 @@ struct State {
     /// A task is on its way to empty the queue.
     scheduled: bool,
     flushed: Option<Instant>,
+    pace: Pace,
+    /// Subscribers of the whole room on this node, as far as this lane was told.
+    room_subscribers: usize,
 }
 
 /// A part of a room's subscribers.
@@ -149,12 +153,15 @@ impl Lane {
         self.state.lock().subscribers.len()
     }
 
-    /// Takes events for delivery, and says what the caller has to do.
-    pub fn queue(&self, frames: &[Arc<Frames>]) -> Queued {
+    /// Takes events for delivery, and says what the caller has to do. `lanes` is how many the room has: all but one
+    /// are full.
+    pub fn queue(&self, frames: &[Arc<Frames>], lanes: usize) -> Queued {
         let mut state = self.state.lock();
         if state.subscribers.is_empty() {
             return Queued::Nothing;
         }
+        state.pace.note(frames.len(), Instant::now());
+        state.room_subscribers = state.subscribers.len().max((lanes - 1) * LANE_SUBSCRIBERS_MAX);
         state.queue.extend_from_slice(frames);
         if state.queue.len() >= QUEUE_EVENTS_MAX {
             return Queued::Full;
@@ -162,8 +169,9 @@ impl Lane {
         if std::mem::replace(&mut state.scheduled, true) { Queued::Nothing } else { Queued::Run }
     }
 
-    /// Empties the queue: at once after a quiet time, joined at the end of the tick otherwise.
-    pub async fn run(&self, tick: Duration, metrics: &Metrics) {
+    /// Empties the queue: at once in a quiet room, joined at the end of a tick in a busy one. The
+    /// bounds are the tick's.
+    pub async fn run(&self, tick: Tick, metrics: &Metrics) {
         let mut scheduled = Scheduled { lane: self, is_over: false };
         loop {
             if let Some(wait) = self.rest_of_tick(tick) {
@@ -179,8 +187,11 @@ impl Lane {
         }
     }
 
-    fn rest_of_tick(&self, tick: Duration) -> Option<Duration> {
-        let flushed = self.state.lock().flushed?;
+    fn rest_of_tick(&self, tick: Tick) -> Option<Duration> {
+        let (flushed, tick) = {
+            let state = self.state.lock();
+            (state.flushed?, state.pace.tick(state.room_subscribers, tick))
+        };
         tick.checked_sub(flushed.elapsed()).filter(|rest| !rest.is_zero())
     }
 

@@ -5,6 +5,7 @@
 
 pub mod frames;
 pub mod lane;
+pub mod pace;
 mod reconcile;
 mod repair;
 mod replay;
@@ -13,7 +14,6 @@ mod subscribe;
 pub mod tail;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use dashmap::DashMap;
 use hubbub_chat::{Chat, Notice};
@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
+use pace::Tick;
 pub use repair::Cause;
 pub use room::Membership;
 use room::{Delivery, Room};
@@ -41,7 +42,7 @@ pub struct Hub {
 impl Hub {
     /// A hub that listens to the bus of `chat` until `stop`.
     #[must_use]
-    pub fn start(chat: Arc<Chat>, tick: Duration, metrics: Arc<Metrics>, stop: CancellationToken) -> Arc<Self> {
+    pub fn start(chat: Arc<Chat>, tick: Tick, metrics: Arc<Metrics>, stop: CancellationToken) -> Arc<Self> {
         let delivery = Delivery { tick, metrics };
         let hub = Arc::new(Self { rooms: DashMap::new(), chat, delivery, hurry: Notify::new(), stop });
         let listener = Arc::downgrade(&hub);

@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use hubbub_protocol::{RoomEvent, RoomEventData, RoomId, Seq, UserId};
 use parking_lot::{Mutex, RwLock};
@@ -13,6 +12,7 @@ use tokio::sync::OnceCell;
 
 use super::frames::{Form, Frames, Joined};
 use super::lane::{Lane, Queued, Subscriber, SubscriptionId};
+use super::pace::Tick;
 use super::tail::{Hole, RoomTail, Slice};
 use crate::link::Link;
 use crate::metrics::Metrics;
@@ -74,7 +74,7 @@ pub enum CatchUp {
 #[derive(Clone)]
 pub struct Delivery {
     /// How long the frames of a busy room are gathered.
-    pub tick: Duration,
+    pub tick: Tick,
     /// Where deliveries are counted.
     pub metrics: Arc<Metrics>,
 }
@@ -179,8 +179,9 @@ impl Room {
         if frames.is_empty() {
             return;
         }
-        for lane in self.lanes.read().iter() {
-            match lane.queue(frames) {
+        let lanes = self.lanes.read();
+        for lane in lanes.iter() {
+            match lane.queue(frames, lanes.len()) {
                 Queued::Nothing => {}
                 Queued::Run => {
                     let (lane, delivery) = (Arc::clone(lane), delivery.clone());

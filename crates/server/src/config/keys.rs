@@ -180,7 +180,7 @@ pub(crate) static KEYS: &[Key] = &[
     key!(
         websocket.tick,
         Kind::Duration { min_ms: 0, max_ms: 1_000 },
-        "In a busy room, events of so long a time go out in one write; an idle room delivers at once. 0: never joined."
+        "In the busiest rooms, events of so long a time go out in one write; a quiet room delivers at once. 0: never joined."
     ),
     key!(drain.grace, DURATION, "After SIGTERM: not ready any more, but serving on for this long."),
     key!(drain.spread, DURATION, "Then connections are closed, spread over this time."),

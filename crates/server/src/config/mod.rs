@@ -102,7 +102,7 @@ pub(crate) struct Node {
 #[derive(Clone, Debug)]
 pub(crate) struct WebSocket {
     pub(crate) deflate: bool,
-    /// Over which the frames of a busy room are joined.
+    /// Over which the frames of the busiest rooms are joined.
     pub(crate) tick: Duration,
 }
 
@@ -154,7 +154,7 @@ impl Default for Config {
                 allowed_origins: Vec::new(),
             },
             node: Node::default(),
-            websocket: WebSocket { deflate: true, tick: Duration::from_millis(2) },
+            websocket: WebSocket { deflate: true, tick: Duration::from_millis(25) },
             drain: Drain { grace: drain.grace, spread: drain.spread, timeout: drain.timeout },
             limits: Limits::default(),
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
