@@ -52,6 +52,8 @@ const SESSION: &str = "SET statement_timeout = '10s'; SET lock_timeout = '5s'; \
 
 /// How a transaction that writes begins.
 pub(crate) const BEGIN_WRITE: &str = "BEGIN";
+/// Whether one statement can write to several tables.
+pub(crate) const WRITES_AT_ONCE: bool = true;
 /// Ends a `SELECT` that holds its rows until the transaction ends.
 pub(crate) const LOCK_ROWS: &str = "FOR NO KEY UPDATE";
 /// Run first in the transaction of the migrations: one node at a time, however many start. No limit but the

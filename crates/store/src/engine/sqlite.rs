@@ -49,6 +49,8 @@ const CACHE_KIB: &str = "-16384";
 
 /// How a transaction that writes begins: with the write lock, since a reader that turns writer may be refused.
 pub(crate) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
+/// Whether one statement can write to several tables.
+pub(crate) const WRITES_AT_ONCE: bool = false;
 /// Ends a `SELECT` that holds its rows until the transaction ends. The transaction holds the whole file.
 pub(crate) const LOCK_ROWS: &str = "";
 /// Run first in the transaction of the migrations, which holds the file already.

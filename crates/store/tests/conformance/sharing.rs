@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
-use hubbub_protocol::RoomKind;
+use hubbub_protocol::{RoomEventData, RoomKind};
 use hubbub_store::{Append, AppendError, Appended, Store};
 
 use crate::fixture::{
@@ -16,6 +16,7 @@ on_both_engines! {
     the_same_people_get_the_same_direct_room,
     a_name_is_given_once,
     memberships_agree_on_both_stores,
+    nobody_writes_behind_their_departure,
 }
 
 /// Writes until it is answered, as a client does.
@@ -136,4 +137,35 @@ async fn memberships_agree_on_both_stores(database: Database) {
     let inside = log.last().unwrap().data.name() == "member.joined";
     assert_eq!(stores[1].role(room, bob.id).await.unwrap().is_some(), inside);
     assert_eq!(stores[1].room(&room.into()).await.unwrap().unwrap().members, 1 + u64::from(inside));
+}
+
+/// What one node looks up about a write may be older than the departure that another node commits meanwhile.
+async fn nobody_writes_behind_their_departure(database: Database) {
+    let stores = [database.open().await, database.open().await];
+    let (ada, bob) = (person("ada"), person("bob"));
+    let room = room_of(&stores[0], &[ada.clone(), bob.clone()]).await;
+    for round in 0..40 {
+        let writes = (0..6).map(|at| {
+            let (store, write) = (stores[1].clone(), message(room, &bob, &format!("{round}-{at}"), "x"));
+            tokio::spawn(async move { store.append(write).await })
+        });
+        let writes: Vec<_> = writes.collect();
+        persist(&stores[0], leaving(room, &bob)).await;
+        for outcome in join_all(writes).await {
+            match outcome.unwrap() {
+                Ok(_) | Err(AppendError::NotAMember) => {}
+                Err(error) => assert!(error.retryable(), "{error:?}"),
+            }
+        }
+        persist(&stores[0], joining(room, &bob)).await;
+    }
+    let mut is_member = true;
+    for event in whole_log(&stores[0], room).await {
+        match &event.data {
+            RoomEventData::MemberLeft(_) => is_member = false,
+            RoomEventData::MemberJoined(_) => is_member = true,
+            RoomEventData::MessageSent(_) => assert!(is_member, "seq {} was written behind a departure", event.seq),
+            _ => {}
+        }
+    }
 }

@@ -12,16 +12,26 @@ use sqlx::Connection as _;
 use uuid::Uuid;
 
 use super::statement::Bulk;
-use super::{BEGIN_WRITE, Connection};
-use crate::append::Guard;
+use super::{BEGIN_WRITE, Connection, WRITES_AT_ONCE};
 use crate::bulk::Column::{Id, Int, Text};
 use crate::bulk::Rows;
 use crate::job::{Job, Work};
 use crate::plan::{Logged, Plan, RoomState, Snapshot};
 
-static LOCK_ROOMS: Bulk = Bulk::new(
-    "SELECT id, head, members FROM rooms WHERE id IN (SELECT input.id FROM {input}) ORDER BY id {lock}",
-    &[("id", Id)],
+/// Locks the rooms and looks up, in one go, what the database holds of each write: first the rooms as they are once
+/// they are locked, then the writes. The lookups see the database as it was before the locks were waited for; so they
+/// tell which head they saw.
+static LOOK: Bulk = Bulk::new(
+    "WITH locked AS (SELECT id, head, members FROM rooms WHERE id IN (SELECT input.room FROM {input}) ORDER BY id {lock}) \
+     SELECT id AS room, head, members, NULL AS user_id, NULL AS role, NULL AS client_msg_id, \
+     NULL AS seq, NULL AS message, NULL AS at FROM locked \
+     UNION ALL \
+     SELECT input.room, rooms.head, NULL, input.user_id, members.role, input.client_msg_id, \
+     messages.seq, messages.id, messages.at FROM {input} JOIN rooms ON rooms.id = input.room \
+     LEFT JOIN members ON members.room = input.room AND members.user_id = input.user_id \
+     LEFT JOIN messages ON messages.room = input.room AND messages.by_id = input.user_id \
+     AND messages.client_msg_id = input.client_msg_id",
+    &[("room", Id), ("user_id", Id), ("client_msg_id", Text)],
 );
 static INSERT_ROOMS: Bulk = Bulk::new(
     "INSERT INTO rooms (id, name, kind, head, members, created_at, direct_key) \
@@ -33,17 +43,6 @@ static FIND_ROOMS: Bulk = Bulk::new(
     "SELECT input.id, rooms.id FROM {input} JOIN rooms ON rooms.id = input.id \
      UNION SELECT input.id, rooms.id FROM {input} JOIN rooms ON rooms.direct_key = input.direct_key",
     &[("id", Id), ("direct_key", Text)],
-);
-static FIND_ROLES: Bulk = Bulk::new(
-    "SELECT members.room, members.user_id, members.role FROM {input} \
-     JOIN members ON members.room = input.room AND members.user_id = input.user_id",
-    &[("room", Id), ("user_id", Id)],
-);
-static FIND_SENT: Bulk = Bulk::new(
-    "SELECT messages.room, messages.by_id, messages.client_msg_id, messages.seq, messages.id, messages.at \
-     FROM {input} JOIN messages ON messages.room = input.room AND messages.by_id = input.by_id \
-     AND messages.client_msg_id = input.client_msg_id",
-    &[("room", Id), ("by_id", Id), ("client_msg_id", Text)],
 );
 static FIND_LOGGED: Bulk = Bulk::new(
     "SELECT events.room, events.seq, events.at, events.by_id, events.kind, events.payload \
@@ -85,6 +84,29 @@ static INSERT_USER_ROOMS: Bulk = Bulk::new(
     "INSERT INTO user_rooms (user_id, room) SELECT user_id, room FROM {input}",
     &[("room", Id), ("user_id", Id)],
 );
+/// A batch of messages alone, written in one go where the engine can ([`WRITES_AT_ONCE`]).
+static INSERT_SAID: Bulk = Bulk::new(
+    "WITH input AS MATERIALIZED (SELECT * FROM {input}), \
+     logged AS (INSERT INTO events (room, seq, kind, at, by_id, by_name, payload) \
+     SELECT room, seq, kind, at, by_id, by_name, payload FROM input), \
+     said AS (INSERT INTO messages (room, seq, id, at, by_id, by_name, client_msg_id, body) \
+     SELECT room, seq, id, at, by_id, by_name, client_msg_id, body FROM input) \
+     UPDATE rooms SET head = newest.head \
+     FROM (SELECT input.room, MAX(input.seq) AS head FROM input GROUP BY input.room) AS newest \
+     WHERE rooms.id = newest.room",
+    &[
+        ("room", Id),
+        ("seq", Int),
+        ("kind", Text),
+        ("at", Int),
+        ("by_id", Id),
+        ("by_name", Text),
+        ("payload", Text),
+        ("id", Id),
+        ("client_msg_id", Text),
+        ("body", Text),
+    ],
+);
 static UPDATE_ROOMS: Bulk = Bulk::new(
     "UPDATE rooms SET head = input.head, members = input.members FROM {input} WHERE rooms.id = input.id",
     &[("id", Id), ("head", Int), ("members", Int)],
@@ -96,21 +118,21 @@ pub(crate) async fn run(conn: &mut Connection, jobs: &mut [Job]) -> Result<Plan,
     let at = Timestamp::now();
     let mut tx = conn.begin_with(BEGIN_WRITE).await?;
     let mut snapshot = Snapshot::default();
-    lock_rooms(&mut tx, jobs, &mut snapshot).await?;
+    look(&mut tx, jobs, &mut snapshot).await?;
     make_rooms(&mut tx, jobs, &mut snapshot, at).await?;
-    look_up(&mut tx, jobs, &mut snapshot).await?;
+    find_logged(&mut tx, jobs, &mut snapshot).await?;
     let plan = Plan::decide(jobs, snapshot, at);
     if plan.is_empty() {
         tx.rollback().await?;
         return Ok(plan);
     }
-    write_log(&mut tx, jobs, &plan).await?;
-    write_members(&mut tx, &plan).await?;
-    let mut rooms = UPDATE_ROOMS.rows();
-    for (room, state) in &plan.rooms {
-        rooms.push([room.as_uuid().into(), signed(state.head).into(), signed(state.members).into()]);
+    if WRITES_AT_ONCE && plan.events.iter().all(|(_, event)| matches!(event.data, RoomEventData::MessageSent(_))) {
+        write_said(&mut tx, jobs, &plan).await?;
+    } else {
+        write_log(&mut tx, jobs, &plan).await?;
+        write_members(&mut tx, &plan).await?;
+        write_rooms(&mut tx, &plan).await?;
     }
-    UPDATE_ROOMS.execute(&mut tx, &rooms).await?;
     for (job, event) in &plan.events {
         jobs[*job].lost = Some(Arc::clone(event));
     }
@@ -118,17 +140,68 @@ pub(crate) async fn run(conn: &mut Connection, jobs: &mut [Job]) -> Result<Plan,
     Ok(plan)
 }
 
-async fn lock_rooms(conn: &mut Connection, jobs: &[Job], snapshot: &mut Snapshot) -> Result<(), sqlx::Error> {
-    let mut ids: Vec<_> = appends(jobs).map(|append| append.room).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let mut rows = LOCK_ROOMS.rows();
-    ids.iter().for_each(|room| rows.push([room.as_uuid().into()]));
-    for (room, head, members) in LOCK_ROOMS.fetch::<(Uuid, i64, i64)>(conn, &rows).await? {
-        let state = RoomState { head: head.unsigned_abs(), members: members.unsigned_abs() };
-        snapshot.rooms.insert(RoomId::from_uuid(room), state);
+/// What [`LOOK`] answers: the room's head, its members (in the rows of locked rooms alone), the user and their role,
+/// the `client_msg_id` and the message that has it.
+type Looked =
+    (Uuid, i64, Option<i64>, Option<Uuid>, Option<String>, Option<String>, Option<i64>, Option<Uuid>, Option<i64>);
+
+async fn look(conn: &mut Connection, jobs: &[Job], snapshot: &mut Snapshot) -> Result<(), sqlx::Error> {
+    let rows = asked(jobs);
+    let mut looked = LOOK.fetch::<Looked>(conn, &rows).await?;
+    if !take_rooms(snapshot, &looked) {
+        // Another node committed while its locks were waited for. They are ours now, so this time nothing can change.
+        looked = LOOK.fetch::<Looked>(conn, &rows).await?;
+        take_rooms(snapshot, &looked);
+    }
+    for (room, _, _, user, role, key, seq, id, at) in looked {
+        let (Some(user), room) = (user, RoomId::from_uuid(room)) else { continue };
+        let user = UserId::from_uuid(user);
+        if let Some(role) = role {
+            let role = RoomRole::from_name(&role).ok_or_else(|| sqlx::Error::Decode("an unknown role".into()))?;
+            snapshot.roles.insert((room, user), role);
+        }
+        if let (Some(key), Some(seq), Some(id), Some(at)) = (key, seq, id, at) {
+            let (id, at) = (MessageId::from_uuid(id), Timestamp::from_millis(at));
+            snapshot.sent.insert((room, user, key), Sent { seq: seq.unsigned_abs(), id, at, duplicate: true });
+        }
     }
     Ok(())
+}
+
+/// Whose role and which messages the appends ask about; every room of theirs is among it.
+fn asked(jobs: &[Job]) -> Rows<'_> {
+    let mut rows = LOOK.rows();
+    // In a busy room the same people write again and again, but never the same message.
+    let mut roles = HashSet::new();
+    for append in appends(jobs) {
+        let room = append.room;
+        let (user, key) = match &append.data {
+            RoomEventData::MessageSent(message) => (append.by.id, Some(message.client_msg_id.as_str())),
+            RoomEventData::MemberJoined(joined) => (joined.user.id, None),
+            RoomEventData::MemberLeft(left) => (left.user.id, None),
+            _ => (append.by.id, None),
+        };
+        for (user, key) in [(user, key), (append.by.id, None)] {
+            // Who writes a message is looked up with it.
+            if roles.insert((room, user)) || key.is_some() {
+                rows.push([room.as_uuid().into(), user.as_uuid().into(), key.into()]);
+            }
+        }
+    }
+    rows
+}
+
+/// Takes the rooms as they are under the lock; false when the lookups saw an older head of one.
+fn take_rooms(snapshot: &mut Snapshot, looked: &[Looked]) -> bool {
+    for (room, head, members, ..) in looked {
+        if let Some(members) = members {
+            let state = RoomState { head: head.unsigned_abs(), members: members.unsigned_abs() };
+            snapshot.rooms.insert(RoomId::from_uuid(*room), state);
+        }
+    }
+    looked.iter().filter(|(_, _, members, ..)| members.is_none()).all(|(room, head, ..)| {
+        snapshot.rooms.get(&RoomId::from_uuid(*room)).is_some_and(|state| state.head == head.unsigned_abs())
+    })
 }
 
 async fn make_rooms(
@@ -166,47 +239,51 @@ async fn make_rooms(
     Ok(())
 }
 
-async fn look_up(conn: &mut Connection, jobs: &[Job], snapshot: &mut Snapshot) -> Result<(), sqlx::Error> {
-    let (mut roles, mut sent, mut logged) = (FIND_ROLES.rows(), FIND_SENT.rows(), FIND_LOGGED.rows());
-    // In a busy room the same people write again and again.
-    let mut asked = HashSet::new();
-    for append in appends(jobs) {
-        let mut role = |user: UserId| {
-            if asked.insert((append.room, user)) {
-                roles.push([append.room.as_uuid().into(), user.as_uuid().into()]);
-            }
-        };
-        if append.guard != Guard::Open {
-            role(append.by.id);
-        }
-        match &append.data {
-            RoomEventData::MemberJoined(joined) => role(joined.user.id),
-            RoomEventData::MemberLeft(left) => role(left.user.id),
-            RoomEventData::MessageSent(message) => sent.push([
-                append.room.as_uuid().into(),
-                append.by.id.as_uuid().into(),
-                message.client_msg_id.as_str().into(),
-            ]),
-            _ => {}
-        }
-    }
+/// What stands in the log where an attempt whose commit was not answered may have written.
+async fn find_logged(conn: &mut Connection, jobs: &[Job], snapshot: &mut Snapshot) -> Result<(), sqlx::Error> {
+    let mut logged = FIND_LOGGED.rows();
     for lost in jobs.iter().filter_map(|job| job.lost.as_ref()) {
         logged.push([lost.room.as_uuid().into(), signed(lost.seq).into()]);
-    }
-    for (room, user, role) in FIND_ROLES.fetch::<(Uuid, Uuid, String)>(conn, &roles).await? {
-        let role = RoomRole::from_name(&role).ok_or_else(|| sqlx::Error::Decode("an unknown role".into()))?;
-        snapshot.roles.insert((RoomId::from_uuid(room), UserId::from_uuid(user)), role);
-    }
-    for (room, by, key, seq, id, at) in FIND_SENT.fetch::<(Uuid, Uuid, String, i64, Uuid, i64)>(conn, &sent).await? {
-        let (id, at) = (MessageId::from_uuid(id), Timestamp::from_millis(at));
-        let sent = Sent { seq: seq.unsigned_abs(), id, at, duplicate: true };
-        snapshot.sent.insert((RoomId::from_uuid(room), UserId::from_uuid(by), key), sent);
     }
     let found = FIND_LOGGED.fetch::<(Uuid, i64, i64, Uuid, String, String)>(conn, &logged).await?;
     for (room, seq, at, by, kind, payload) in found {
         let event = Logged { at: Timestamp::from_millis(at), by: UserId::from_uuid(by), kind, payload };
         snapshot.logged.insert((RoomId::from_uuid(room), seq.unsigned_abs()), event);
     }
+    Ok(())
+}
+
+/// A batch of messages alone, with the heads of their rooms.
+async fn write_said(conn: &mut Connection, jobs: &[Job], plan: &Plan) -> Result<(), sqlx::Error> {
+    let mut rows = INSERT_SAID.rows();
+    for (job, event) in &plan.events {
+        let (Work::Append { payload, .. }, RoomEventData::MessageSent(message)) = (&jobs[*job].work, &event.data)
+        else {
+            continue;
+        };
+        rows.push([
+            event.room.as_uuid().into(),
+            signed(event.seq).into(),
+            event.data.name().into(),
+            event.at.millis().into(),
+            event.by.id.as_uuid().into(),
+            (&*event.by.name).into(),
+            payload.as_str().into(),
+            message.id.as_uuid().into(),
+            message.client_msg_id.as_str().into(),
+            message.body.as_str().into(),
+        ]);
+    }
+    INSERT_SAID.execute(conn, &rows).await?;
+    Ok(())
+}
+
+async fn write_rooms(conn: &mut Connection, plan: &Plan) -> Result<(), sqlx::Error> {
+    let mut rooms = UPDATE_ROOMS.rows();
+    for (room, state) in &plan.rooms {
+        rooms.push([room.as_uuid().into(), signed(state.head).into(), signed(state.members).into()]);
+    }
+    UPDATE_ROOMS.execute(conn, &rooms).await?;
     Ok(())
 }
 
