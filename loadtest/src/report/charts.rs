@@ -118,7 +118,7 @@ fn throughput(report: &Report, buckets: &Buckets) -> LineChart {
 }
 
 fn connections(report: &Report, buckets: &Buckets) -> LineChart {
-    let mut chart = over_time(report, "Connections over time", Axis::linear("open, and opened a second", Unit::Count))
+    let mut chart = over_time(report, "Connections over time", Axis::linear("connections", Unit::Count))
         .with(Series::new("open", buckets.curve(|second| second.counts.connected as f64)).filled())
         .with(Series::new("opened a second", buckets.rate(|second| second.counts.opened)));
     let dropped = buckets.rate(|second| second.counts.dropped + second.counts.failed);
@@ -152,7 +152,7 @@ fn processes(report: &Report) -> Vec<LineChart> {
     if report.observed.is_empty() {
         return Vec::new();
     }
-    let mut cpu = over_time(report, "Server CPU over time", Axis::linear("processors busy", Unit::Percent));
+    let mut cpu = over_time(report, "Server CPU over time", Axis::linear("of one processor", Unit::Percent));
     let mut memory = over_time(report, "Server memory over time", Axis::linear("", Unit::Bytes));
     for (index, observed) in report.observed.iter().enumerate() {
         let samples = observed.samples.iter().map(|sample| (sample.at, sample.memory_bytes as f64));
@@ -171,8 +171,9 @@ fn thin(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
 }
 
 fn driver(report: &Report, buckets: &Buckets) -> LineChart {
-    let mut chart = over_time(report, "The driver’s busiest thread", Axis::linear("share of a second", Unit::Percent))
+    let mut chart = over_time(report, "The driver’s busiest thread", Axis::linear("of a second", Unit::Percent))
         .with(Series::new("busy", buckets.curve(|second| second.driver_busy)).filled().coloured(COLOURS[7]));
+    chart.marks.clear();
     chart.marks.push(Mark::Limit(DRIVER_BUSY_MAX, "from here on the driver falls behind".to_owned()));
     chart
 }

@@ -10,7 +10,7 @@ use super::charts::by_percentile;
 use super::figures::{
     SHARES, connections_most, cpu_per_delivery, driver_busy_most, headline, memory_per_connection, per_second,
 };
-use super::html::tone;
+use super::html::{NARROW, WIDE, tone};
 use super::model::Report;
 use super::page::{Page, Tone};
 use super::plot::{Bar, BarChart, Unit};
@@ -202,7 +202,7 @@ pub fn compare_html(reports: &[Report]) -> String {
         page.verdict(tone(report), &format!("{name}: {}", headline(report)), &small);
     }
     page.heading(2, "Plots");
-    let mut plots = vec![percentile_plot("Delivery latency by percentile", reports, &names, delivery, 1_090.0)];
+    let mut plots = vec![percentile_plot("Delivery latency by percentile", reports, &names, delivery, WIDE)];
     let bars = [
         ("Delivered a second", "delivered a second", Unit::Count),
         ("Delivery p99", "delivery p99", Unit::Micros),
@@ -213,7 +213,7 @@ pub fn compare_html(reports: &[Report]) -> String {
     for (title, name, unit) in bars {
         plots.extend(lines.iter().find(|line| line.name == name).map(|line| bar_plot(title, unit, line, &names)));
     }
-    page.plots(&plots, true);
+    page.plots(&plots, WIDE);
     page.heading(2, "Figures");
     let mut head = vec![""];
     head.extend(names.iter().map(String::as_str));
@@ -265,7 +265,7 @@ fn bar_plot(title: &str, unit: Unit, line: &Line, names: &[String]) -> String {
         Bar { name: name.clone(), value, note, colour: index }
     };
     let bars = names.iter().enumerate().map(bar).collect();
-    BarChart { title: title.to_owned(), unit, bars, width: 530.0 }.svg()
+    BarChart { title: title.to_owned(), unit, bars, width: NARROW }.svg()
 }
 
 #[cfg(test)]

@@ -12,6 +12,10 @@ use super::sections;
 use super::units::{bytes, clock, count, micros, plural, rate, time};
 use crate::stats::Times;
 
+/// The width of a chart over the whole page, and of one of two beside each other.
+pub(super) const WIDE: f64 = 1_098.0;
+pub(super) const NARROW: f64 = 526.0;
+
 /// The report of a run as one HTML file without scripts.
 #[must_use]
 pub fn html(report: &Report) -> String {
@@ -105,14 +109,18 @@ fn plots(page: &mut Page, report: &Report) {
         ("action".to_owned(), &timings.action),
     ];
     let mut first = by_percentile("Latency by percentile", &curves);
-    (first.width, first.height) = (1_090.0, 380.0);
+    (first.width, first.height) = (WIDE, 380.0);
     let mut plots = vec![first.svg()];
-    plots.extend(all_over_time(report).into_iter().map(|mut chart| {
-        chart.width = 530.0;
-        chart.height = chart.height.min(290.0);
+    let charts = all_over_time(report);
+    let (count, is_odd) = (charts.len(), charts.len() % 2 == 1);
+    plots.extend(charts.into_iter().enumerate().map(|(index, mut chart)| {
+        // The last one of an odd number has a row of its own.
+        let is_wide = is_odd && index + 1 == count;
+        chart.width = if is_wide { WIDE } else { NARROW };
+        chart.height = chart.height.min(if is_wide { 220.0 } else { 280.0 });
         chart.svg()
     }));
-    page.plots(&plots, true);
+    page.plots(&plots, WIDE);
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pre{background:var(--panel);border:1px solid var(--line);border-radius:8px;paddi
 .verdict small{display:block;font-size:14px;font-weight:400;color:var(--text);margin-top:4px}
 .good{color:var(--good)}.bad{color:var(--bad)}.warn{color:var(--warn)}
 .verdict.good{border-left-color:var(--good)}.verdict.bad{border-left-color:var(--bad)}.verdict.warn{border-left-color:var(--warn)}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(165px,1fr));gap:12px;margin:16px 0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(200px,1fr));gap:12px;margin:16px 0}
 .tile{border:1px solid var(--line);border-radius:8px;padding:12px 14px;background:var(--panel)}
 .tile b{display:block;font-size:23px;line-height:1.25;font-variant-numeric:tabular-nums}
 .tile span{display:block;color:var(--soft);font-size:13px}
@@ -113,11 +113,12 @@ impl Page {
         self.raw("</div>");
     }
 
-    /// Drawings beside each other where there is room; the first over the whole width if asked for.
-    pub(super) fn plots(&mut self, plots: &[String], is_first_wide: bool) {
+    /// Drawings beside each other where there is room; those that are `wide` over the whole width.
+    pub(super) fn plots(&mut self, plots: &[String], wide: f64) {
+        let wide = format!("width=\"{wide:.0}\"");
         self.raw("<div class=\"plots\">");
-        for (index, plot) in plots.iter().enumerate() {
-            let class = if index == 0 && is_first_wide { "card wide" } else { "card" };
+        for plot in plots {
+            let class = if plot.contains(&wide) { "card wide" } else { "card" };
             self.raw(&format!("<div class=\"{class}\">{plot}</div>"));
         }
         self.raw("</div>");

@@ -205,3 +205,35 @@ fn pages_can_be_looked_at() {
         std::fs::write(folder.join(name), page).expect("written");
     }
 }
+
+#[test]
+fn a_report_survives_its_json_and_fields_of_newer_versions() {
+    let report = lossy();
+    let mut json = serde_json::to_value(&report).expect("json");
+    for place in [
+        "",
+        "/scenario",
+        "/scenario/connections",
+        "/verdict",
+        "/verdict/total",
+        "/machine",
+        "/counts",
+        "/seconds/3",
+        "/timings",
+    ] {
+        let fields = json.pointer_mut(place).and_then(serde_json::Value::as_object_mut).expect(place);
+        fields.insert("added_later".to_owned(), serde_json::json!({"any": ["thing"]}));
+    }
+    let read: Report = serde_json::from_str(&json.to_string()).expect("read");
+    assert_eq!(super::summary(&read), super::summary(&report));
+    // Times are whole numbers and survive exactly; shares and seconds may differ in their seventeenth digit.
+    for (before, after) in [(&report.timings, &read.timings), (&report.seconds[9].timings, &read.seconds[9].timings)] {
+        assert_eq!(serde_json::to_value(after).expect("json"), serde_json::to_value(before).expect("json"));
+    }
+    assert_eq!(
+        (&read.verdict, &read.scenario, &read.assertions),
+        (&report.verdict, &report.scenario, &report.assertions)
+    );
+    let table = super::compare_table(&[report, read]);
+    assert!(!table.contains("Not the same"), "{table}");
+}

@@ -11,8 +11,9 @@ use super::units::{bytes, clock, count, micros, percent, plural, short, time};
 use crate::proof::RoomProof;
 use crate::scenario::{Arrivals, Popularity, Scenario, Sizes};
 
-/// Most rooms of the table.
+/// Most rooms of the table, and how many of them are told though they have no fault.
 const ROOMS_MAX: usize = 20;
+const CLEAN_ROOMS_MAX: usize = 5;
 /// Most metrics of one group.
 const METRICS_MAX: usize = 60;
 
@@ -46,12 +47,14 @@ pub(super) fn proof(page: &mut Page, report: &Report) {
     let head = ["room", "expected", "delivered", "lost", "doubled", "reordered", "though refused", "while away"];
     let mut rooms: Vec<_> = report.verdict.rooms.iter().collect();
     rooms.sort_by_key(|(_, proof)| std::cmp::Reverse((faults(proof), proof.expected)));
+    let faulty = rooms.iter().filter(|(_, proof)| faults(proof) > 0).count();
+    let shown = faulty.saturating_add(CLEAN_ROOMS_MAX).min(ROOMS_MAX).min(rooms.len());
     let mut rows = vec![proof_row("all rooms", &report.verdict.total)];
-    rows.extend(rooms.iter().take(ROOMS_MAX).map(|(name, proof)| proof_row(name, proof)));
+    rows.extend(rooms.iter().take(shown).map(|(name, proof)| proof_row(name, proof)));
     page.table("", &head, &rows);
-    let rest = rooms.len().saturating_sub(ROOMS_MAX) as u64;
+    let rest = (rooms.len() - shown) as u64;
     if rest > 0 {
-        let rest_is_clean = rooms[ROOMS_MAX..].iter().all(|(_, proof)| faults(proof) == 0);
+        let rest_is_clean = rooms[shown..].iter().all(|(_, proof)| faults(proof) == 0);
         let verdict = if rest_is_clean { ", all without faults" } else { "" };
         page.soft(&format!("The worst rooms come first; {} more{verdict}.", plural(rest, "room", "rooms")));
     }

@@ -142,7 +142,11 @@ fn errors(report: &Report) -> String {
     let shown: Vec<_> =
         kinds.iter().take(ERRORS_MAX).map(|(kind, number)| format!("{} × {kind}", count(**number))).collect();
     let more = kinds.len().saturating_sub(ERRORS_MAX);
-    if more > 0 { format!("{}, {more} more kinds", shown.join(", ")) } else { shown.join(", ") }
+    if more > 0 {
+        format!("{}, {} more", shown.join(", "), plural(more as u64, "kind", "kinds"))
+    } else {
+        shown.join(", ")
+    }
 }
 
 struct Paint {

@@ -5,7 +5,7 @@
 use super::Head;
 use super::state::{DRIVER_BUSY_MAX, State, doing};
 use crate::control::Phase;
-use crate::report::units::{clock, count, percent, rate, time};
+use crate::report::units::{clock, count, percent, plural, rate, time};
 
 /// Seconds that have a line each.
 const EACH_SECONDS: u32 = 30;
@@ -57,7 +57,7 @@ pub(super) fn second(state: &State) -> String {
         line.push_str(&format!("  p50 {middle:>7} p99 {most:>7}"));
     }
     if state.errors() > 0 {
-        line.push_str(&format!("  {} errors", count(state.errors())));
+        line.push_str(&format!("  {}", plural(state.errors(), "error", "errors")));
     }
     if state.second.driver_busy >= DRIVER_BUSY_MAX {
         line.push_str(&format!("  DRIVER BUSY {}", percent(state.second.driver_busy)));
@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(second(&state), expected);
         state.second.driver_busy = 0.97;
         state.totals.error("timeout");
-        assert!(second(&state).ends_with("  1 errors  DRIVER BUSY 97 %"));
+        assert!(second(&state).ends_with("  1 error  DRIVER BUSY 97 %"));
         assert!(!second(&state).contains(char::is_control));
     }
 

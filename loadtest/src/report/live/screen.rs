@@ -19,7 +19,7 @@ use ratatui::widgets::{Gauge, Paragraph, Sparkline};
 
 use super::state::{DRIVER_BUSY_MAX, State, doing};
 use crate::control::Phase;
-use crate::report::units::{bytes, clock, count, percent, rate, time};
+use crate::report::units::{bytes, clock, count, percent, plural, rate, time};
 use crate::stats::Times;
 
 /// Most keys that are taken at one look.
@@ -206,7 +206,7 @@ fn error_line(state: &State) -> Line<'static> {
     }
     let worst = state.totals.errors.iter().max_by_key(|(_, number)| **number);
     let worst = worst.map(|(kind, number)| format!(", {} × {kind}", count(*number))).unwrap_or_default();
-    Line::styled(format!("{} errors{worst}", count(errors)), bad())
+    Line::styled(format!("{}{worst}", plural(errors, "error", "errors")), bad())
 }
 
 fn show_histories(frame: &mut Frame<'_>, state: &State, area: Rect) {
@@ -289,7 +289,7 @@ dlv ≤ 2,000/s   ████████████████████�
         for (width, height) in [(1, 1), (7, 3), (20, 10), (200, 60)] {
             let _shown = drawn(&state, width, height, true);
         }
-        assert!(drawn(&state, 80, 24, true).contains("1 errors, 1 × rate_limited"));
+        assert!(drawn(&state, 80, 24, true).contains("1 error, 1 × rate_limited"));
         assert!(drawn(&state, 80, 24, true).contains("stopping"));
         let empty = State::new(Head { title: String::new(), urls: Vec::new(), connections: 0, total: Duration::ZERO });
         assert!(drawn(&empty, 60, 15, false).contains("making rooms"));

@@ -116,6 +116,11 @@ impl LineChart {
     pub fn svg(&self) -> String {
         let mut drawing = Drawing::new(self.width, self.height, &self.title);
         drawing.styled((0.0, 16.0), 14.0, Anchor::Start, "font-weight=\"600\" class=\"strong\"", &self.title);
+        // Bold letters are wider than what is reckoned with.
+        let behind = width_of(&self.title, 14.0) * 1.1 + 14.0;
+        if !self.y.label.is_empty() && behind + width_of(&self.y.label, SIZE) < self.width {
+            drawing.text((self.width - 4.0, 16.0), SIZE, Anchor::End, &self.y.label);
+        }
         let legend_bottom = self.legend(&mut drawing);
         let frame = self.frame(legend_bottom);
         self.axes(&mut drawing, &frame);
@@ -132,7 +137,7 @@ impl LineChart {
 
     fn legend(&self, drawing: &mut Drawing) -> f64 {
         if self.series.len() < 2 {
-            return 30.0;
+            return 34.0;
         }
         let (mut x, mut y) = (0.0, 36.0);
         for (index, series) in self.series.iter().enumerate() {
@@ -150,7 +155,7 @@ impl LineChart {
             drawing.text((x + 26.0, y), SIZE, Anchor::Start, &name);
             x += width;
         }
-        y + 14.0
+        y + 18.0
     }
 
     fn frame(&self, top: f64) -> Frame {
@@ -167,7 +172,6 @@ impl LineChart {
         let left = (longest + 12.0).max(44.0);
         let right = self.width - 22.0;
         let x = self.x.range(values.map(|(x, _)| *x), ((right - left) / 76.0) as usize, false);
-        let top = if self.y.label.is_empty() { top } else { top + 16.0 };
         Frame { left, right, top, bottom, x, y }
     }
 
@@ -199,9 +203,6 @@ impl LineChart {
             let middle = f64::midpoint(frame.left, frame.right);
             drawing.text((middle, self.height - 5.0), SIZE, Anchor::Middle, &self.x.label);
         }
-        if !self.y.label.is_empty() {
-            drawing.text((0.0, frame.top - 12.0), SIZE, Anchor::Start, &self.y.label);
-        }
     }
 
     fn marks(&self, drawing: &mut Drawing, frame: &Frame) {
@@ -221,7 +222,7 @@ impl LineChart {
                     drawing.push(&format!(
                         "<path d=\"M{left:.1} {y:.1}H{right:.1}\" fill=\"none\" stroke=\"{RED}\" stroke-dasharray=\"6 4\"/>\
                          <text x=\"{right:.1}\" y=\"{:.1}\" font-size=\"11\" text-anchor=\"end\" fill=\"{RED}\">{name}</text>",
-                        y - 4.0
+                        y + 14.0
                     ));
                 }
             }
