@@ -204,8 +204,7 @@ pub(super) fn carried_out(page: &mut Page, report: &Report) {
 
 /// A scenario in words, without what it does not do.
 pub(super) fn scenario(scenario: &Scenario) -> Vec<(String, String)> {
-    let Scenario { connections, rooms, messages, actions, hostile, .. } = scenario;
-    let span = |duration: Duration| clock(duration.as_secs_f64());
+    let Scenario { connections, rooms, messages, .. } = scenario;
     let popularity = match rooms.popularity {
         Popularity::Uniform => "of one size".to_owned(),
         Popularity::Zipf { exponent } => format!("sizes by Zipf, exponent {exponent}"),
@@ -250,6 +249,17 @@ pub(super) fn scenario(scenario: &Scenario) -> Vec<(String, String)> {
         ("messages", format!("{} a second, {arrivals}; {senders} sends", short(messages.per_second))),
         ("message text", body),
     ];
+    besides(scenario, &mut facts);
+    facts.into_iter().map(|(name, fact)| (name.to_owned(), fact)).collect()
+}
+
+fn span(duration: Duration) -> String {
+    clock(duration.as_secs_f64())
+}
+
+/// What happens besides messages.
+fn besides(scenario: &Scenario, facts: &mut Vec<(&'static str, String)>) {
+    let Scenario { connections, actions, hostile, .. } = scenario;
     if connections.churn_per_second > 0.0 {
         facts.push(("churn", format!("{} a second leave and come back", short(connections.churn_per_second))));
     }
@@ -293,5 +303,4 @@ pub(super) fn scenario(scenario: &Scenario) -> Vec<(String, String)> {
             ),
         ));
     }
-    facts.into_iter().map(|(name, fact)| (name.to_owned(), fact)).collect()
 }

@@ -3,6 +3,7 @@
 //! Owns the terminal while it is open. Must give it back whatever happens, a panic too.
 
 use std::io::{Stderr, Write, stderr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ratatui::Frame;
@@ -27,6 +28,9 @@ const KEYS_MAX: usize = 64;
 /// Rows of a history at the most.
 const HISTORY_ROWS_MAX: u16 = 8;
 
+/// Whether the terminal is ours.
+static IS_OPEN: AtomicBool = AtomicBool::new(false);
+
 pub(super) struct Screen {
     terminal: Terminal<CrosstermBackend<Stderr>>,
     is_stopping: bool,
@@ -37,6 +41,7 @@ impl Screen {
     pub(super) fn open() -> std::io::Result<Self> {
         give_back_on_panic();
         enable_raw_mode()?;
+        IS_OPEN.store(true, Ordering::Release);
         let opened =
             execute!(stderr(), EnterAlternateScreen).and_then(|()| Terminal::new(CrosstermBackend::new(stderr())));
         match opened {
@@ -76,7 +81,11 @@ impl Drop for Screen {
     }
 }
 
+/// Gives the terminal back, once.
 fn give_back() {
+    if !IS_OPEN.swap(false, Ordering::AcqRel) {
+        return;
+    }
     // There is nobody left to tell when this fails.
     disable_raw_mode().ok();
     execute!(stderr(), LeaveAlternateScreen, Show).ok();
