@@ -40,7 +40,7 @@ pub fn clock(seconds: f64) -> String {
     let whole = seconds.abs().round() as u64;
     let text = match whole {
         0..60 => format!("{whole}s"),
-        60..3_600 if whole % 60 == 0 => format!("{}m", whole / 60),
+        60..3_600 if whole.is_multiple_of(60) => format!("{}m", whole / 60),
         60..3_600 => format!("{}m {:02}s", whole / 60, whole % 60),
         _ if whole % 3_600 < 60 => format!("{}h", whole / 3_600),
         _ => format!("{}h {:02}m", whole / 3_600, whole % 3_600 / 60),
