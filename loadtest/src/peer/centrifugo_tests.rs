@@ -37,7 +37,8 @@ fn publishes_and_is_acked_or_refused() {
     let (asked, sent) = ask(&mut dialogue, 3, &Ask::Send { room: 7, body: "hl.1", key: "k" });
     let publish = r#"{"id":4,"publish":{"channel":"r-7","data":{"body":"hl.1"}}}"#;
     assert_eq!((asked, sent.texts()), (Asked::Waiting, vec![publish]));
-    let acked = "{\"id\":4,\"publish\":{}}\n{\"id\":5,\"error\":{\"code\":100,\"message\":\"internal\",\"temporary\":true}}\n";
+    let acked =
+        "{\"id\":4,\"publish\":{}}\n{\"id\":5,\"error\":{\"code\":100,\"message\":\"internal\",\"temporary\":true}}\n";
     assert_eq!(
         told(&mut dialogue, acked),
         [
@@ -50,7 +51,8 @@ fn publishes_and_is_acked_or_refused() {
 #[test]
 fn deliveries_are_told_line_by_line_with_their_offset() {
     let mut dialogue = dialogue("");
-    let first = r#"{"push":{"channel":"r-7","pub":{"data":{"body":"hl.1"},"info":{"user":"","client":"a9"},"offset":41}}}"#;
+    let first =
+        r#"{"push":{"channel":"r-7","pub":{"data":{"body":"hl.1"},"info":{"user":"","client":"a9"},"offset":41}}}"#;
     let second = r#"{"push":{"channel":"r-7","pub":{"data":{"body":"hl.2"}}}}"#;
     let frame = format!("{first}\n{second}\n{{\"push\":{{\"channel\":\"r-7\",\"join\":{{\"info\":{{}}}}}}}}");
     assert_eq!(told(&mut dialogue, &frame), [format!("message 41 {first}"), format!("message 0 {second}")]);
