@@ -49,7 +49,8 @@ impl Address {
             return Err(wrong("has no host"));
         }
         let port = port.unwrap_or(if is_tls { 443 } else { 80 });
-        let found = (host, port).to_socket_addrs().map_err(|error| wrong(&format!("cannot resolve {host}: {error}")))?;
+        let found =
+            (host, port).to_socket_addrs().map_err(|error| wrong(&format!("cannot resolve {host}: {error}")))?;
         let socket = found.into_iter().next().ok_or_else(|| wrong(&format!("{host} has no address")))?;
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         let (host, authority) = (host.to_owned(), authority.to_owned());
@@ -138,7 +139,10 @@ mod tests {
     #[test]
     fn urls_are_taken_apart() {
         let address = Address::resolve("wss://127.0.0.1/ws?v=1").expect("right");
-        assert_eq!((address.host.as_str(), address.path.as_str(), address.socket.port()), ("127.0.0.1", "/ws?v=1", 443));
+        assert_eq!(
+            (address.host.as_str(), address.path.as_str(), address.socket.port()),
+            ("127.0.0.1", "/ws?v=1", 443)
+        );
         let address = Address::resolve("ws://[::1]:9000").expect("right");
         assert_eq!((address.authority.as_str(), address.path.as_str(), address.is_tls), ("[::1]:9000", "/", false));
         for wrong in ["http://127.0.0.1", "ws://", "ws://127.0.0.1:x", "ws://[::1", "127.0.0.1:80"] {

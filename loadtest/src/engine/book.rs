@@ -19,6 +19,9 @@ const AWAY_MAX: usize = 1_000;
 /// Most retries of refused asks of a connection, and of a worker's rooms.
 const RETRIES_MAX: u32 = 50;
 
+/// The shortest wait before a refused ask is tried again, in milliseconds.
+const RETRY_MIN_MS: u64 = 100;
+
 /// What a worker notes.
 pub(super) struct Book {
     pub(super) finder: StampFinder,
@@ -182,11 +185,10 @@ impl Book {
             Told::Refused { id, code, is_retryable, retry_after_ms } => {
                 self.error(state, code);
                 if let Some(pending) = state.answered(id) {
-                    state.retry_after_ms = state.retry_after_ms.max(retry_after_ms);
-                    self.refused(state, pending, code, is_retryable);
+                    self.refused(state, pending, code, is_retryable.then_some(retry_after_ms));
                 }
             }
-            Told::Closing { retry_after_ms } => state.retry_after_ms = retry_after_ms,
+            Told::Closing { retry_after_ms } => state.return_after_ms = retry_after_ms,
             Told::Failed { code } => self.error(state, code),
         }
     }
@@ -247,7 +249,8 @@ impl Book {
         }
     }
 
-    fn refused(&mut self, state: &mut State, pending: Pending, code: &str, is_retryable: bool) {
+    fn refused(&mut self, state: &mut State, pending: Pending, code: &str, retry_after_ms: Option<u64>) {
+        let is_retryable = retry_after_ms.is_some();
         let is_again = is_retryable && state.retries < RETRIES_MAX;
         let entry = if is_again { Entry::Outside } else { Entry::Barred };
         match pending.purpose {
@@ -276,8 +279,8 @@ impl Book {
             self.refusal.get_or_insert_with(|| format!("room {name}: {code}"));
         }
         state.retries += u32::from(is_again);
-        if is_retryable {
-            state.retry_after_ms = state.retry_after_ms.max(100);
+        if let Some(wait) = retry_after_ms {
+            state.retry_after_ms = state.retry_after_ms.max(wait).max(RETRY_MIN_MS);
         }
         state.is_dirty = true;
     }

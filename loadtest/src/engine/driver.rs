@@ -15,8 +15,7 @@ use mio::{Events, Interest, Poll, Token};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime, timerfd_create,
-    timerfd_settime,
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 use rustls::ClientConfig;
 
@@ -27,6 +26,7 @@ use super::incoming::Inflater;
 use super::link::Link;
 use super::phases::Activity;
 use super::schedule::{Moments, Pace};
+use super::seconds::Seconds;
 use super::sending::Sending;
 use super::state::{State, Step};
 use crate::clock::Nanos;
@@ -144,10 +144,7 @@ pub(super) struct Driver {
     /// The first error of connecting, with its URL.
     pub(super) first_error: Option<String>,
     next_look: Nanos,
-    next_second: Nanos,
-    second: i64,
-    /// CPU time and clock at the last second.
-    cpu: (Duration, Nanos),
+    pub(super) seconds: Seconds,
     is_ended: bool,
 }
 
@@ -161,9 +158,6 @@ pub(super) struct Parts {
     pub(super) orders: Receiver<Order>,
     pub(super) answers: Sender<(u32, Answer)>,
 }
-
-/// Seconds before the run are numbered from here: how many there will be is not known.
-const FIRST_SECOND: i64 = -1_000_000;
 
 impl Driver {
     /// A worker that has not begun.
@@ -215,9 +209,7 @@ impl Driver {
             storm_at: None,
             first_error: None,
             next_look: now,
-            next_second: now.plus(Duration::from_secs(1)),
-            second: FIRST_SECOND,
-            cpu: (cpu_time(), now),
+            seconds: Seconds::from(now),
             is_ended: false,
         };
         driver.populate();
@@ -226,7 +218,8 @@ impl Driver {
 
     /// Runs until it is stopped or has failed.
     pub(super) fn run(mut self) {
-        self.cpu = (cpu_time(), Nanos::now());
+        // CPU time is the thread's own.
+        self.seconds = Seconds::from(Nanos::now());
         let mut events = Events::with_capacity(EVENTS);
         while !self.is_ended {
             if let Err(error) = self.turn(&mut events) {
@@ -292,7 +285,7 @@ impl Driver {
         }
         self.open_doors();
         self.subscribe_more();
-        if self.book.now >= self.next_second {
+        if self.book.now >= self.seconds.next {
             self.end_second();
         }
         if self.book.now >= self.next_look {
@@ -304,7 +297,7 @@ impl Driver {
 
     fn next_due(&self) -> Nanos {
         let timer = self.timers.peek().map_or(Nanos(u64::MAX), |Reverse((at, ..))| *at);
-        let mut next = timer.min(self.next_look).min(self.next_second);
+        let mut next = timer.min(self.next_look).min(self.seconds.next);
         for at in [self.sending.next(), self.churn.next(), self.storm_at].into_iter().flatten() {
             next = next.min(at);
         }
@@ -380,30 +373,6 @@ impl Driver {
         }
     }
 
-    fn end_second(&mut self) {
-        let now = self.book.now;
-        let cpu = cpu_time();
-        let (before, since) = std::mem::replace(&mut self.cpu, (cpu, now));
-        let time = now.since(since).as_secs_f64();
-        let busy = if time > 0.0 { cpu.saturating_sub(before).as_secs_f64() / time } else { 0.0 };
-        let second = self.book.turn_page(self.second, busy.min(1.0), self.goal);
-        self.answer(Answer::Second(second));
-        while self.next_second <= now {
-            self.next_second = self.next_second.plus(Duration::from_secs(1));
-            self.second += 1;
-        }
-    }
-
-    /// From now on, seconds are counted from the start of the measured time.
-    pub(super) fn align_seconds(&mut self, measured: Nanos) {
-        let second = i128::from(1_000_000_000_u64);
-        let since = i128::from(self.book.now.0) - i128::from(measured.0);
-        let number = since.div_euclid(second);
-        self.second = number as i64;
-        let next = i128::from(measured.0) + (number + 1) * second;
-        self.next_second = Nanos(u64::try_from(next).unwrap_or(self.book.now.0));
-    }
-
     /// Tells the coordinator.
     pub(super) fn answer(&mut self, answer: Answer) {
         // Nobody listens any more: there is nothing left to do.
@@ -420,15 +389,9 @@ impl Driver {
 
     /// Ends as ordered.
     pub(super) fn stop(&mut self) {
-        let second = self.book.turn_page(self.second, 0.0, self.goal);
+        let second = self.book.turn_page(self.seconds.number, 0.0, self.goal);
         self.answer(Answer::Second(second));
         self.answer(Answer::Reached(Phase::Stop));
         self.is_ended = true;
     }
-}
-
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
-    seconds + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0))
 }

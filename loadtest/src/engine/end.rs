@@ -45,7 +45,9 @@ impl From<io::Error> for End {
         const EMFILE: i32 = 24;
         match error.kind() {
             io::ErrorKind::ConnectionRefused => "refused".into(),
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => "reset".into(),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
+                "reset".into()
+            }
             io::ErrorKind::TimedOut => "timeout".into(),
             io::ErrorKind::UnexpectedEof => "cut".into(),
             io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "unreachable".into(),

@@ -67,7 +67,7 @@ impl Header {
         let (is_last, is_compressed) = (first & 0x80 != 0, first & 0x40 != 0);
         match opcode {
             opcode::CONTINUATION | opcode::TEXT | opcode::BINARY => {}
-            opcode::CLOSE | opcode::PING | opcode::PONG if is_last && length <= 125 && !is_compressed => {}
+            opcode::CLOSE | opcode::PING | opcode::PONG if is_last && head == 2 && !is_compressed => {}
             _ => return Err("protocol: unknown or wrong frame"),
         }
         Ok(Some(Self { opcode, is_last, is_compressed, head, length: length as usize }))

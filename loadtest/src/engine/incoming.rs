@@ -153,10 +153,8 @@ impl Inflater {
         for mut input in [compressed, TAIL] {
             loop {
                 let before = self.state.total_in();
-                let status = self
-                    .state
-                    .decompress_vec(input, &mut self.bytes, FlushDecompress::Sync)
-                    .map_err(|_| BROKEN)?;
+                let status =
+                    self.state.decompress_vec(input, &mut self.bytes, FlushDecompress::Sync).map_err(|_| BROKEN)?;
                 input = input.get((self.state.total_in() - before) as usize..).unwrap_or(&[]);
                 if self.bytes.len() > MESSAGE_MAX {
                     return Err("protocol: message too long");
@@ -240,12 +238,13 @@ mod tests {
         ]
         .concat();
         let told = all(&mut Incoming::default(), &bytes).expect("right");
-        assert_eq!(told, ["hello", "ping 13", long.as_str(), long.as_str(), "close 1012"]);
+        assert_eq!(told, ["ping 13", "hello", long.as_str(), long.as_str(), "close 1012"]);
     }
 
     #[test]
     fn wrong_sequences_are_said() {
-        for wrong in [frame(0x80, b"x"), [frame(0x01, b"x"), frame(0x81, b"y")].concat(), frame(0xc1, b"\xff\xff\xff")] {
+        for wrong in [frame(0x80, b"x"), [frame(0x01, b"x"), frame(0x81, b"y")].concat(), frame(0xc1, b"\xff\xff\xff")]
+        {
             all(&mut Incoming::default(), &wrong).expect_err("wrong");
         }
     }

@@ -17,6 +17,7 @@ mod link;
 mod opening;
 mod phases;
 mod schedule;
+mod seconds;
 mod sending;
 mod state;
 #[cfg(test)]
@@ -64,10 +65,12 @@ impl Worker {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), ORDERS)?;
         let (orders, receiver) = mpsc::channel();
+        let last = LastWord { worker: share.worker, answers: answers.clone() };
         let parts = Parts { task, share, limits, peer, poll, orders: receiver, answers };
         let driver = Driver::new(parts)?;
         let files = files::Reserved::new(driver.members.len() as u64)?;
         let run = move || {
+            let _last = last;
             driver.run();
             drop(files);
         };
@@ -88,5 +91,21 @@ impl Worker {
         // A worker that sleeps has to see that nobody gives orders any more.
         waker.wake().ok();
         thread.join().is_ok()
+    }
+}
+
+/// Tells the coordinator when a worker dies of a fault of its own: it would wait for ever.
+struct LastWord {
+    worker: u32,
+    answers: Sender<(u32, Answer)>,
+}
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let reason = "the worker died of a fault of its own".to_owned();
+            // Nobody listens when the run is over already.
+            self.answers.send((self.worker, Answer::Failed { reason })).ok();
+        }
     }
 }

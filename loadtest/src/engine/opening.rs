@@ -269,7 +269,10 @@ impl Driver {
         self.out.bytes.clear();
         let Member { state, link } = &mut self.members[index as usize];
         let was_opening = state.step == Step::Opening;
-        *link = None;
+        if let (Some(mut link), Some(code)) = (link.take(), end.code) {
+            // 1005 stands for a close without a code and is never sent.
+            link.close(if code == 1005 { 1000 } else { code }, &mut self.out);
+        }
         if state.step == Step::Away {
             return;
         }
@@ -285,7 +288,8 @@ impl Driver {
             let url = &self.addresses.of(state.connection, state.is_sender).url;
             self.first_error = Some(format!("{url}: {}", end.kind));
         }
-        let told = std::mem::take(&mut state.retry_after_ms).max(end.retry_after_ms);
+        state.retry_after_ms = 0;
+        let told = std::mem::take(&mut state.return_after_ms).max(end.retry_after_ms);
         self.away(index);
         let state = &mut self.members[index as usize].state;
         state.attempts += 1;

@@ -245,10 +245,9 @@ impl Driver {
         if there < wanted && !is_stalled {
             return;
         }
-        if let Some(refusal) = self.book.refusal.clone() {
-            if step == Step::Following && !self.book.was_followed {
-                return self.fail(format!("nobody can follow a room: {refusal}"));
-            }
+        let refusal = self.book.refusal.clone().filter(|_| step == Step::Following && !self.book.was_followed);
+        if let Some(refusal) = refusal {
+            return self.fail(format!("nobody can follow a room: {refusal}"));
         }
         for _ in there..wanted {
             self.book.second.counts.error("never connected");

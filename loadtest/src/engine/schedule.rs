@@ -31,7 +31,8 @@ impl Profile {
         for stage in &scenario.stages {
             let to = stage.messages_per_second.map_or(rate, |rate| rate * part);
             let length = stage.duration.min(rest);
-            let share = if stage.duration.is_zero() { 1.0 } else { length.as_secs_f64() / stage.duration.as_secs_f64() };
+            let share =
+                if stage.duration.is_zero() { 1.0 } else { length.as_secs_f64() / stage.duration.as_secs_f64() };
             let end = rate + (to - rate) * share;
             pieces.push((length.as_secs_f64(), rate, end));
             (rate, rest) = (end, rest - length);
@@ -63,8 +64,7 @@ impl Moments {
             Arrivals::Even => None,
             Arrivals::Poisson => Some(StdRng::seed_from_u64(seed)),
         };
-        let mut moments =
-            Self { profile, piece: 0, begun: 0.0, before: 0.0, goal: phase, random, start, next: None };
+        let mut moments = Self { profile, piece: 0, begun: 0.0, before: 0.0, goal: phase, random, start, next: None };
         if moments.random.is_some() {
             moments.goal = moments.gap();
         }
@@ -125,7 +125,8 @@ impl Pace {
 
     /// So many times a second; 0 or less: as often as one likes.
     pub(super) fn new(per_second: f64) -> Self {
-        let gap = if per_second > 0.0 { Duration::from_secs_f64((1.0 / per_second).min(3_600.0)) } else { Duration::ZERO };
+        let gap =
+            if per_second > 0.0 { Duration::from_secs_f64((1.0 / per_second).min(3_600.0)) } else { Duration::ZERO };
         Self { gap, next: Nanos(0) }
     }
 

@@ -140,8 +140,10 @@ pub(super) struct State {
     pub(super) attempts: u32,
     /// Retries of refused asks since it last worked.
     pub(super) retries: u32,
-    /// What the server said about coming back or trying again, in milliseconds.
+    /// What the server said about trying a refused ask again, in milliseconds.
     pub(super) retry_after_ms: u64,
+    /// What the server said about coming back when it closed, in milliseconds.
+    pub(super) return_after_ms: u64,
     /// The number of the next ask.
     pub(super) next_id: u32,
     /// When it was lost; 0 when it is there.
@@ -170,6 +172,7 @@ impl State {
             attempts: 0,
             retries: 0,
             retry_after_ms: 0,
+            return_after_ms: 0,
             next_id: 1,
             lost_at: Nanos(0),
             places: places.into_boxed_slice(),

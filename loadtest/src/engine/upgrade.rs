@@ -99,7 +99,8 @@ mod tests {
     fn answers_are_checked() {
         // The example of RFC 6455, 1.3.
         let nonce: [u8; 16] = *b"the sample nonce";
-        let right = b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nrest";
+        let right =
+            b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nrest";
         assert_eq!(answer(right, nonce), Ok(Some(right.len() - 4)));
         assert_eq!(answer(&right[..30], nonce), Ok(None));
         assert_eq!(answer(right, [0; 16]).expect_err("another's").kind, "protocol: wrong Sec-WebSocket-Accept");

@@ -168,6 +168,8 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
 
     fn missing(listener: &Listener, last: u32) -> Vec<(u32, u32)> {
@@ -211,5 +213,31 @@ mod tests {
         }
         assert!(listener.is_inexact);
         assert_eq!(listener.missing(1, 2).next(), Some((1, 1)));
+    }
+
+    proptest::proptest! {
+        /// A set of what was heard says the same about each number.
+        #[test]
+        fn it_says_what_a_set_says(heard in proptest::collection::vec((0_u32..3, 1_u32..40), 0..200), last in 0_u32..50) {
+            let (mut listener, mut set, mut newest) = (Listener::default(), BTreeSet::new(), BTreeMap::new());
+            for (sender, number) in heard {
+                let newest = newest.entry(sender).or_insert(0);
+                let expected = match (set.insert((sender, number)), number > *newest) {
+                    (false, _) => Hearing::Doubled,
+                    (true, true) => Hearing::New,
+                    (true, false) => Hearing::Reordered,
+                };
+                *newest = number.max(*newest);
+                proptest::prop_assert_eq!(listener.hear(sender, number, 0), expected);
+            }
+            for sender in 0..4 {
+                let missing: Vec<u32> = listener.missing(sender, last).flat_map(|(from, to)| from..=to).collect();
+                let expected: Vec<u32> = (1..=last).filter(|number| !set.contains(&(sender, *number))).collect();
+                proptest::prop_assert_eq!(missing, expected);
+                for number in 1..60 {
+                    proptest::prop_assert_eq!(listener.has_heard(sender, number), set.contains(&(sender, number)));
+                }
+            }
+        }
     }
 }

@@ -14,9 +14,7 @@ use super::Worker;
 use super::driver::Limits;
 use crate::clock::Nanos;
 use crate::control::{Answer, Order, Outcome, Phase, Share, Task};
-use crate::scenario::{
-    Actions, Arrivals, Connections, Hostile, Messages, Popularity, Rooms, Scenario, Sizes,
-};
+use crate::scenario::{Actions, Arrivals, Connections, Hostile, Messages, Popularity, Rooms, Scenario, Sizes};
 use crate::stats::{Counts, Timings};
 use crate::target::{Codec, PeerKind, RawTemplates, Target};
 use peer::Lines;
@@ -100,9 +98,16 @@ impl Run {
             Worker::start_with(Arc::clone(&task), Share { worker, workers }, sender.clone(), peer, limits())
         };
         let crew: Vec<_> = (0..workers).map(start).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
-        let mut ran = Ran { outcome: Outcome::default(), counts: Counts::default(), timings: Timings::default(), busy: Vec::new() };
+        let mut ran = Ran {
+            outcome: Outcome::default(),
+            counts: Counts::default(),
+            timings: Timings::default(),
+            busy: Vec::new(),
+        };
         let mut sent = Vec::new();
-        for phase in [Phase::Prepare, Phase::Connect, Phase::Subscribe, Phase::Run, Phase::Settle, Phase::Judge, Phase::Stop] {
+        for phase in
+            [Phase::Prepare, Phase::Connect, Phase::Subscribe, Phase::Run, Phase::Settle, Phase::Judge, Phase::Stop]
+        {
             for worker in &crew {
                 let order = match phase {
                     Phase::Prepare => Order::Prepare,
@@ -133,7 +138,8 @@ fn wait(
 ) -> Result<(), String> {
     let mut reached = 0;
     while reached < workers {
-        let (_, answer) = answers.recv_timeout(Duration::from_secs(30)).map_err(|_| format!("{phase:?} is never reached"))?;
+        let (_, answer) =
+            answers.recv_timeout(Duration::from_secs(30)).map_err(|_| format!("{phase:?} is never reached"))?;
         match answer {
             Answer::Reached(found) => {
                 assert_eq!(found, phase);

@@ -57,12 +57,9 @@ impl Dialogue for Line {
                 let gap = (words.len() > 3).then(|| (number(3), number(4)));
                 told(Told::Done { id: number(1), head: number(2), gap });
             }
-            "no" => told(Told::Refused {
-                id: number(1),
-                code: words[2],
-                is_retryable: words[3] == "1",
-                retry_after_ms: 0,
-            }),
+            "no" => {
+                told(Told::Refused { id: number(1), code: words[2], is_retryable: words[3] == "1", retry_after_ms: 0 })
+            }
             "msg" => told(Told::Message { seq: number(1), bytes }),
             "bye" => told(Told::Closing { retry_after_ms: number(1) }),
             code => told(Told::Failed { code }),

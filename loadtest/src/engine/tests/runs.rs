@@ -54,7 +54,11 @@ fn storm_churn_and_stages_lose_nothing() {
 
     let server = Server::start(Plan::default());
     let mut run = Run::new(&server);
-    let stage = |connections| Stage { duration: Duration::from_millis(300), messages_per_second: None, connections: Some(connections) };
+    let stage = |connections| Stage {
+        duration: Duration::from_millis(300),
+        messages_per_second: None,
+        connections: Some(connections),
+    };
     run.scenario.stages = vec![stage(10), stage(4)];
     let ran = run.go().expect("no worker failed");
     is_clean(&ran);

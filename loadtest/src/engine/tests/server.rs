@@ -83,7 +83,8 @@ impl Server {
                 if over.load(Ordering::SeqCst) {
                     break;
                 }
-                let (Ok(socket), hub, plan, over) = (socket, Arc::clone(&shared), plan.clone(), Arc::clone(&over)) else {
+                let (Ok(socket), hub, plan, over) = (socket, Arc::clone(&shared), plan.clone(), Arc::clone(&over))
+                else {
                     continue;
                 };
                 threads.push(std::thread::spawn(move || drop(serve(socket, &hub, &plan, &over))));
@@ -279,7 +280,9 @@ fn answer(head: &str, plan: &Plan) -> String {
     let proof = sha1::Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
     let proof = base64::engine::general_purpose::STANDARD.encode(proof);
     let extension = match plan.is_deflated && head.contains("permessage-deflate") {
-        true => "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n",
+        true => {
+            "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n"
+        }
         false => "",
     };
     format!(
