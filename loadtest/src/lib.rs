@@ -5,9 +5,11 @@
 //! drives its sockets through a [`peer`], [`proof`] compares what was acked with what was heard, [`stats`] counts and
 //! times, [`report`] tells people. Dependencies run in that order: nothing on the right is known on the left.
 
+pub mod assertion;
 pub mod clock;
 pub mod control;
 pub mod engine;
+pub mod export;
 pub mod layout;
 pub mod peer;
 pub mod proof;
@@ -15,3 +17,4 @@ pub mod report;
 pub mod scenario;
 pub mod stats;
 pub mod target;
+pub mod watch;

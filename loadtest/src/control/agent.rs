@@ -88,19 +88,16 @@ impl AgentOptions {
 ///
 /// # Errors
 /// When the listener fails for good.
-pub fn serve(
-    listener: &TcpListener,
-    options: &AgentOptions,
-    start: StartWorker,
-    tell: fn(&str),
-) -> io::Result<()> {
+pub fn serve(listener: &TcpListener, options: &AgentOptions, start: StartWorker, tell: fn(&str)) -> io::Result<()> {
     let visitors = Arc::new(AtomicUsize::new(0));
     let is_at_work = Arc::new(AtomicBool::new(false));
     loop {
         let (stream, from) = match listener.accept() {
             Ok(accepted) => accepted,
             // The visitor has gone again, or a signal came: neither is the listener's fault.
-            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => continue,
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
+                continue;
+            }
             Err(error) => return Err(error),
         };
         if visitors.load(Ordering::Acquire) >= VISITORS_MAX {

@@ -136,10 +136,12 @@ impl Crew {
         }
         let begun = (0..plan.processes)
             .try_for_each(|number| crew.add_child(number, &plan.child, task, shares(threads), answers))
-            .and_then(|()| reached.into_iter().try_for_each(|agent| {
-                let shares = shares(agent.threads);
-                crew.add_agent(agent, task, shares, answers)
-            }));
+            .and_then(|()| {
+                reached.into_iter().try_for_each(|agent| {
+                    let shares = shares(agent.threads);
+                    crew.add_agent(agent, task, shares, answers)
+                })
+            });
         match begun {
             Ok(()) => Ok(crew),
             Err(reason) => {
@@ -157,13 +159,14 @@ impl Crew {
         shares: Vec<Share>,
         answers: &Sender<(u32, Answer)>,
     ) -> Result<(), String> {
-        let [program, arguments @ ..] = command else { return Err("there is no command for a child process".to_owned()) };
+        let [program, arguments @ ..] = command else {
+            return Err("there is no command for a child process".to_owned());
+        };
         let failed = |error: io::Error| format!("child process {number} could not be started: {error}");
         let mut spawned = Command::new(program);
         // A Ctrl-C in the terminal is for the coordinator, which tells its children what to do.
         std::os::unix::process::CommandExt::process_group(&mut spawned, 0);
-        let mut child =
-            spawned.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(failed)?;
+        let mut child = spawned.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(failed)?;
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(format!("child process {number} has no pipes"));
         };

@@ -10,11 +10,9 @@ use std::time::Duration;
 
 use super::crew::Hand;
 use super::message::{Answer, Order, Outcome, Phase, Share, Task};
-use crate::proof::{Fate, SentLog};
 use crate::clock::Nanos;
-use crate::scenario::{
-    Actions, Arrivals, Connections, Hostile, Messages, Popularity, Rooms, Scenario, Sizes,
-};
+use crate::proof::{Fate, SentLog};
+use crate::scenario::{Actions, Arrivals, Connections, Hostile, Messages, Popularity, Rooms, Scenario, Sizes};
 use crate::stats::{Counts, Second};
 use crate::target::{Codec, PeerKind, RawTemplates, Target};
 
@@ -28,12 +26,7 @@ pub(crate) fn scenario() -> Scenario {
         settle: Duration::from_secs(1),
         connections: Connections { count: 10, per_second: 1_000.0, handshakes_max: 10, churn_per_second: 0.0 },
         rooms: Rooms { count: 2, per_connection: 1, popularity: Popularity::Uniform },
-        messages: Messages {
-            per_second: 100.0,
-            senders_per_room: 0,
-            arrivals: Arrivals::Even,
-            body: Sizes::Fixed(64),
-        },
+        messages: Messages { per_second: 100.0, senders_per_room: 0, arrivals: Arrivals::Even, body: Sizes::Fixed(64) },
         actions: Actions::default(),
         stages: Vec::new(),
         storm: None,

@@ -29,7 +29,8 @@ pub(super) struct Ended {
 
 /// Makes the report.
 pub(super) fn report(plan: &RunPlan, ended: Ended) -> Report {
-    let Ended { workers, at, measured_for, gathered, mut outcome, is_judged, is_interrupted, failure, mut notes } = ended;
+    let Ended { workers, at, measured_for, gathered, mut outcome, is_judged, is_interrupted, failure, mut notes } =
+        ended;
     let connected_at_start = gathered.connected_at_start();
     let seconds = gathered.seconds();
     let time = measured_for.unwrap_or_default();

@@ -50,7 +50,7 @@ pub trait Watcher {
     fn phase(&mut self, phase: Phase);
 
     /// A second is complete: itself, the counts of the run so far, the times of the measured time so far, and how long
-    /// the measured time has lasted.
+    /// ago the warm-up began.
     fn second(&mut self, second: &Second, counts: &Counts, measured: &Timings, elapsed: Duration);
 
     /// Called many times a second. `measured` is how long the measured time has lasted, none outside of it: its first
@@ -83,6 +83,8 @@ struct Course<'a> {
     sent: Vec<SentLane>,
     outcome: Outcome,
     is_judged: bool,
+    /// When the warm-up began.
+    begun: Option<Nanos>,
     /// From when to when is measured.
     measured: Option<(Nanos, Nanos)>,
     /// How long was measured when it was over.
@@ -122,6 +124,7 @@ pub fn run(plan: &RunPlan, start: StartWorker, watcher: &mut dyn Watcher) -> Fin
         sent: Vec::new(),
         outcome: Outcome::default(),
         is_judged: false,
+        begun: None,
         measured: None,
         measured_for: None,
     };
@@ -187,6 +190,7 @@ impl Course<'_> {
     fn send(&mut self, warmup: Duration, duration: Duration) -> Left {
         let at = Nanos::now().plus(LEAD);
         let begin = at.plus(warmup);
+        self.begun = Some(at);
         self.measured = Some((begin, begin.plus(duration)));
         self.gathered.run();
         let left = self.phase(&Order::Run { at }, LEAD + warmup + duration + RUN_MARGIN, true);
@@ -194,7 +198,8 @@ impl Course<'_> {
         if self.measured_for.is_none() && now > begin {
             // Only whole seconds were told.
             let whole = Duration::from_secs(now.since(begin).min(duration).as_secs());
-            self.measured_for = (!whole.is_zero()).then_some(if now.since(begin) >= duration { duration } else { whole });
+            self.measured_for =
+                (!whole.is_zero()).then_some(if now.since(begin) >= duration { duration } else { whole });
         }
         left
     }
@@ -296,9 +301,8 @@ impl Course<'_> {
 
     fn second(&mut self, worker: u32, second: &Second) {
         self.gathered.take(worker, second);
-        let (elapsed, length) = self.measured.map_or((Duration::ZERO, Duration::ZERO), |(from, to)| {
-            (Nanos::now().min(to).since(from), to.since(from))
-        });
+        let elapsed = self.begun.map_or(Duration::ZERO, |begun| Nanos::now().since(begun));
+        let length = self.measured.map_or(Duration::ZERO, |(from, to)| to.since(from));
         for second in self.gathered.complete() {
             let is_measured = super::validity::is_measured(&second, length);
             self.sums.add(&second, self.measured.is_some() && is_measured);

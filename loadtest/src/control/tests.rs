@@ -8,11 +8,11 @@ use std::time::Duration;
 use super::agent::{self, AgentOptions};
 use super::crew::CrewPlan;
 use super::fake;
+use super::line;
 use super::link::{self, Down, Up};
 use super::message::{Answer, Order, Phase, Share};
 use super::run::{Finished, RunPlan, Watcher, run};
 use super::secret::Secret;
-use super::line;
 use crate::stats::{Counts, Second, Timings};
 
 const URL: &str = "ws://127.0.0.1:1/ws";
@@ -162,7 +162,8 @@ fn agents_with_the_same_secret_run_again_and_again() {
 
 #[test]
 fn another_secret_is_refused() {
-    let finished = run(&plan(crew_of(vec![agent(URL, KNOWN)], "another secret 16")), fake::start, &mut Notes::default());
+    let finished =
+        run(&plan(crew_of(vec![agent(URL, KNOWN)], "another secret 16")), fake::start, &mut Notes::default());
     let failure = finished.failure.expect("refused");
     assert!(failure.contains("secret is another one"), "{failure}");
 }
@@ -178,7 +179,8 @@ fn an_agent_that_only_pretends_to_know_the_secret_is_noticed() {
         let mut from = BufReader::new(stream.try_clone().expect("cloned"));
         let proof: serde_json::Value = line::read(&mut from, 4_096, None).expect("read").expect("a line");
         // The coordinator's own proof, sent back.
-        line::write(&mut stream, &serde_json::json!({"come": {"proof": proof["proof"], "threads": 1}})).expect("written");
+        line::write(&mut stream, &serde_json::json!({"come": {"proof": proof["proof"], "threads": 1}}))
+            .expect("written");
     });
     let finished = run(&plan(crew_of(vec![address], KNOWN)), fake::start, &mut Notes::default());
     pretending.join().expect("no panic");

@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(judged(|_, _, _, _| {}), [""; 0]);
         let late = judged(|_, timings, _, _| timings.lateness.record(Duration::from_millis(11)));
         assert!(late[0].contains("fell behind"), "{late:?}");
-        let full = judged(|_, _, seconds, _| seconds[3].driver_busy = 0.96);
+        let full = judged(|_, _, seconds, _| seconds[2].driver_busy = 0.96);
         assert!(full[0].contains("was full in 1 of"), "{full:?}");
         assert_eq!(judged(|_, _, seconds, _| seconds[1].driver_busy = 1.0), [""; 0], "that was the warm-up");
         assert!(judged(|_, _, _, connected| *connected -= 1)[0].contains("connections were there"));
