@@ -83,12 +83,12 @@ pub(crate) fn start(task: Arc<Task>, share: Share, answers: Sender<(u32, Answer)
                     continue;
                 }
                 Order::Run { at } => {
-                    say(Answer::Second(Box::new(second(&task, share, *at))));
                     if task.seed == 14 {
                         continue;
                     }
                     let end = at.plus(task.scenario.warmup + task.scenario.duration);
                     std::thread::sleep(end.since(Nanos::now()));
+                    say(Answer::Second(Box::new(second(&task, share, *at))));
                 }
                 Order::Stop => {
                     say(Answer::Reached(phase));

@@ -40,10 +40,11 @@ impl Gathered {
         self.is_running = true;
     }
 
-    /// Takes a worker's second.
-    pub(super) fn take(&mut self, worker: u32, second: &Second) {
+    /// Takes a worker's second. `is_early`: it was under way when the order to run was given, and is counted by the
+    /// worker's own start still.
+    pub(super) fn take(&mut self, worker: u32, second: &Second, is_early: bool) {
         // Before the order to run nobody knows the start of the measured time: such seconds count from the first order.
-        let (parts, at) = if self.is_running {
+        let (parts, at) = if self.is_running && !is_early {
             (&mut self.behind, second.at)
         } else {
             let place = self.early.entry(worker).or_default();
@@ -136,17 +137,17 @@ mod tests {
     #[test]
     fn seconds_of_all_workers_become_one() {
         let mut gathered = Gathered::new(2);
-        gathered.take(0, &second(0, 1, 0));
-        gathered.take(1, &second(0, 2, 0));
-        gathered.take(0, &second(0, 5, 0));
+        gathered.take(0, &second(0, 1, 0), false);
+        gathered.take(1, &second(0, 2, 0), false);
+        gathered.take(0, &second(0, 5, 0), false);
         assert_eq!(gathered.complete().iter().map(|second| second.counts.connected).collect::<Vec<_>>(), [3]);
         gathered.run();
-        gathered.take(0, &second(-1, 5, 3));
-        gathered.take(1, &second(-1, 5, 4));
-        gathered.take(0, &second(0, 5, 10));
+        gathered.take(0, &second(-1, 5, 3), false);
+        gathered.take(1, &second(-1, 5, 4), false);
+        gathered.take(0, &second(0, 5, 10), false);
         assert_eq!(gathered.connected_at_start(), 10);
         assert_eq!(gathered.complete().iter().map(|second| second.counts.sent).collect::<Vec<_>>(), [0, 7]);
-        gathered.take(1, &second(0, 5, 10));
+        gathered.take(1, &second(0, 5, 10), false);
         assert_eq!(gathered.complete().len(), 1);
         assert!(gathered.complete().is_empty(), "none is shown twice");
         let seconds = gathered.seconds();
@@ -161,7 +162,7 @@ mod tests {
         let mut gathered = Gathered::new(2);
         gathered.run();
         for at in 0..3 {
-            gathered.take(0, &second(at, 1, 1));
+            gathered.take(0, &second(at, 1, 1), false);
         }
         assert_eq!(gathered.complete().len(), 1);
     }

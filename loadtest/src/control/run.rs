@@ -300,7 +300,14 @@ impl Course<'_> {
     }
 
     fn second(&mut self, worker: u32, second: &Second) {
-        self.gathered.take(worker, second);
+        // A second is told when it is over: one that cannot be over yet is counted from the worker's own start.
+        // So is one that was over before anybody knew of the run.
+        let is_early = self.measured.zip(self.begun).is_some_and(|((from, _), begun)| {
+            let ahead = (from.since(begun) + LEAD).as_secs() as i64 + 1;
+            let is_to_come = |at: u64| from.plus(Duration::from_secs(at)) > Nanos::now();
+            second.at < -ahead || u64::try_from(second.at).is_ok_and(is_to_come)
+        });
+        self.gathered.take(worker, second, is_early);
         let elapsed = self.begun.map_or(Duration::ZERO, |begun| Nanos::now().since(begun));
         let length = self.measured.map_or(Duration::ZERO, |(from, to)| to.since(from));
         for second in self.gathered.complete() {
