@@ -40,6 +40,7 @@ pub(super) fn run(label: &str, slowness: f64) -> Report {
     }
     verdict.total = RoomProof { expected: 40 * 2_999, delivered: 40 * 2_999, ..RoomProof::default() };
     Report {
+        notes: Vec::new(),
         format: 1,
         version: "0.1.0".to_owned(),
         label: label.to_owned(),
