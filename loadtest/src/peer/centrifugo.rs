@@ -224,13 +224,21 @@ impl CentrifugoDialogue {
         answer: &Subscribed<'_>,
         told: &mut dyn FnMut(Told<'_>),
     ) {
-        if answer.recoverable {
-            self.shared.epochs().insert(room, answer.epoch.into());
-        }
-        let head = answer.offset;
+        let known = match answer.recoverable {
+            true => self.shared.epochs().insert(room, answer.epoch.into()),
+            false => None,
+        };
         let is_short = answer.was_recovering && !answer.recovered;
-        let gap = after.filter(|after| is_short && *after < head).map(|after| (after + 1, head));
+        let is_reset = is_short && known.is_some_and(|known| *known != *answer.epoch);
+        // With a recovery the offset is the one that was asked for, and the publications go on from there.
+        let replayed = answer.publications.iter().map(|publication| publication.offset).max();
+        let head = answer.offset.max(replayed.unwrap_or(0));
+        let gap = after.filter(|after| is_short && !is_reset && *after < head).map(|after| (after + 1, head));
         told(Told::Done { id, head, gap });
+        if is_reset {
+            // The stream was lost and another begun: offsets cannot be compared.
+            told(Told::Failed { code: "reset" });
+        }
         for publication in &answer.publications {
             told(Told::Message { seq: publication.offset, bytes: publication.data.get().as_bytes() });
         }

@@ -75,10 +75,47 @@ fn follows_again_with_the_epoch_that_another_connection_learnt() {
     assert_eq!(sent.texts(), [recover]);
     let answer = concat!(
         r#"{"id":2,"subscribe":{"recoverable":true,"epoch":"ABCD","publications":["#,
-        r#"{"data":{"body":"hl.1"},"offset":41}],"recovered":true,"offset":41,"was_recovering":true}}"#
+        r#"{"data":{"body":"hl.1"},"offset":41}],"recovered":true,"offset":40,"positioned":true,"was_recovering":true}}"#
     );
     let replayed = ["Done { id: 1, head: 41, gap: None }", r#"message 41 {"body":"hl.1"}"#];
     assert_eq!(told(&mut second, answer), replayed);
+}
+
+#[test]
+fn a_stream_that_was_begun_anew_is_said() {
+    let mut dialogue = dialogue("");
+    ask(&mut dialogue, 1, &Ask::Subscribe { room: 7, after: None });
+    told(&mut dialogue, r#"{"id":2,"subscribe":{"recoverable":true,"epoch":"sGfdpawD","positioned":true}}"#);
+    ask(&mut dialogue, 2, &Ask::Subscribe { room: 7, after: Some(9) });
+    let answer =
+        r#"{"id":3,"subscribe":{"recoverable":true,"epoch":"gqCWexkn","positioned":true,"was_recovering":true}}"#;
+    let reset = ["Done { id: 2, head: 0, gap: None }", r#"Failed { code: "reset" }"#];
+    assert_eq!(told(&mut dialogue, answer), reset);
+}
+
+/// The answer to five commands in one frame, as version 6.9.1 wrote it.
+#[test]
+fn a_frame_of_a_real_server() {
+    let mut dialogue = dialogue("");
+    ask(&mut dialogue, 1, &Ask::Subscribe { room: 7, after: None });
+    let push = concat!(
+        r#"{"push":{"channel":"r-7","pub":{"data":{"body":"hl.1"},"info":{"user":"","#,
+        r#""client":"31a19271-2026-458a-9821-ed6c7f250eea"},"offset":1,"epoch":"sGfdpawD"}}}"#
+    );
+    let page = concat!(
+        r#"{"id":5,"history":{"publications":[{"data":{"body":"hl.1"},"info":{"user":"","#,
+        r#""client":"31a19271-2026-458a-9821-ed6c7f250eea"},"offset":1}],"epoch":"sGfdpawD","offset":1}}"#
+    );
+    let frame = [
+        r#"{"id":1,"connect":{"client":"31a1","version":"6.9.1 OSS","ping":25,"pong":true}}"#,
+        r#"{"id":2,"subscribe":{"recoverable":true,"epoch":"sGfdpawD","positioned":true}}"#,
+        push,
+        r#"{"id":3,"publish":{}}"#,
+        page,
+    ];
+    let done = |id| format!("Done {{ id: {id}, head: 0, gap: None }}");
+    let expected = ["Ready".to_owned(), done(1), format!("message 1 {push}"), done(2), done(4)];
+    assert_eq!(told(&mut dialogue, &frame.join("\n")), expected);
 }
 
 #[test]
