@@ -27,7 +27,8 @@ pub(super) struct Gathered {
 #[derive(Default)]
 struct Part {
     second: Second,
-    told: u32,
+    /// Who told it, and how many connections it had then.
+    told: BTreeMap<u32, u64>,
 }
 
 impl Gathered {
@@ -54,7 +55,9 @@ impl Gathered {
         let part = parts.entry(at).or_default();
         part.second.merge(second);
         part.second.at = at;
-        part.told += 1;
+        // Whoever tells a second twice, at its end and in the middle of the farewell, has its connections once.
+        let before = part.told.insert(worker, second.counts.connected).unwrap_or(0);
+        part.second.counts.connected = part.second.counts.connected.saturating_sub(before);
     }
 
     /// The seconds that nobody will add to any more and that were not shown yet.
@@ -68,7 +71,7 @@ impl Gathered {
                     continue;
                 }
                 let is_over = !is_behind && self.is_running && !self.behind.is_empty();
-                if part.told < self.workers && newest - at < PATIENCE && !is_over {
+                if part.told.len() < self.workers as usize && newest - at < PATIENCE && !is_over {
                     break;
                 }
                 complete.push(part.second.clone());
@@ -155,6 +158,17 @@ mod tests {
         let mut sums = Sums::default();
         seconds.iter().for_each(|second| sums.add(second, second.at >= 0));
         assert_eq!((sums.counts.sent, sums.measured.sent, sums.counts.connected), (27, 20, 10));
+    }
+
+    #[test]
+    fn a_second_that_is_told_twice_has_its_connections_once() {
+        let mut gathered = Gathered::new(2);
+        gathered.run();
+        for (worker, sent) in [(0, 3), (1, 4), (0, 5)] {
+            gathered.take(worker, &second(0, 5, sent), false);
+        }
+        let seconds = gathered.seconds();
+        assert_eq!((seconds[0].counts.connected, seconds[0].counts.sent), (10, 12));
     }
 
     #[test]
