@@ -65,6 +65,7 @@ impl Driver {
         }
         self.book.step(state, Step::Opening);
         state.epoch += 1;
+        state.wake_at = Nanos(0);
         state.next_id = 1;
         let overdue = self.book.now.plus(self.limits.handshake);
         self.timers.push(Reverse((overdue, index, state.epoch, Timer::Overdue)));
@@ -166,7 +167,12 @@ impl Driver {
         }
         if state.retry_after_ms > 0 {
             let at = self.book.now.plus(patience(std::mem::take(&mut state.retry_after_ms)));
-            self.timers.push(Reverse((at, index, state.epoch, Timer::Wake)));
+            if at > state.wake_at {
+                state.wake_at = at;
+                self.timers.push(Reverse((at, index, state.epoch, Timer::Wake)));
+            }
+        }
+        if self.book.now < state.wake_at {
             return;
         }
         match state.step {

@@ -142,6 +142,8 @@ pub(super) struct State {
     pub(super) retries: u32,
     /// What the server said about trying a refused ask again, in milliseconds.
     pub(super) retry_after_ms: u64,
+    /// Refused asks are not tried again before.
+    pub(super) wake_at: Nanos,
     /// What the server said about coming back when it closed, in milliseconds.
     pub(super) return_after_ms: u64,
     /// The number of the next ask.
@@ -172,6 +174,7 @@ impl State {
             attempts: 0,
             retries: 0,
             retry_after_ms: 0,
+            wake_at: Nanos(0),
             return_after_ms: 0,
             next_id: 1,
             lost_at: Nanos(0),
