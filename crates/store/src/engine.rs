@@ -3,6 +3,7 @@
 //! What both do stands once in `shared`, compiled for each engine; what differs stands in `postgres.rs` and
 //! `sqlite.rs`. Must never let a caller see which engine it is.
 
+mod at_once;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
@@ -164,7 +165,11 @@ impl Engine {
         match self {
             Self::Postgres(pools) => {
                 let mut lease = Lease::acquire(&pools.appends).await?;
-                let result = postgres::batch::run(lease.connection()?, jobs).await;
+                let result = match at_once::run(lease.connection()?, jobs).await {
+                    Ok(Some(plan)) => Ok(plan),
+                    Ok(None) => postgres::batch::run(lease.connection()?, jobs).await,
+                    Err(error) => Err(error),
+                };
                 lease.settle(result)
             }
             Self::Sqlite(pools) => {

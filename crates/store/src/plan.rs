@@ -68,6 +68,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// A batch that is written already.
+    pub(crate) fn done(outcomes: Vec<Outcome>) -> Self {
+        Self { outcomes, events: Vec::new(), members: BTreeMap::new(), rooms: BTreeMap::new() }
+    }
+
     /// Decides each job in order.
     pub(crate) fn decide(jobs: &[Job], snapshot: Snapshot, at: Timestamp) -> Self {
         let plan = Self {

@@ -1,6 +1,7 @@
 //! The one task that writes to rooms: it takes all that waits and commits it together.
 //!
-//! Batches form by themselves: what comes while one commits is the next one, and an idle store waits for nothing.
+//! Batches form by themselves: what comes while one commits is the next one. An idle store waits for nothing, a busy
+//! one a moment for company.
 //! Must never answer before the commit, and never let one write's failure reach another's answer.
 
 use std::panic::AssertUnwindSafe;
@@ -35,6 +36,13 @@ pub(crate) const BATCH_BYTES_MAX: usize = 8 << 20;
 const BATCH_TIMEOUT: Duration = Duration::from_secs(6);
 /// A batch that takes longer than this raises the suspicion that the database is dead.
 const BATCH_SLOW: Duration = Duration::from_secs(2);
+/// While writes come fast, batches begin no sooner than this after one another: what comes meanwhile costs next to
+/// nothing in the same exchange.
+const BATCH_PACE: Duration = Duration::from_millis(2);
+/// With so many writes waiting the exchange is worth it at once.
+const PACED_ROWS_MAX: usize = 64;
+/// Over how long the rate of writes is averaged.
+const RATE_MEMORY: Duration = Duration::from_millis(250);
 /// How often a batch is split because of a failure that need not be a row's.
 const BROKEN_SPLITS_MAX: u32 = 64;
 
@@ -51,7 +59,15 @@ impl Queue {
         let (jobs, waiting) = mpsc::channel(QUEUE_JOBS_MAX);
         let (end, ended) = oneshot::channel();
         let bytes = Arc::new(AtomicUsize::new(0));
-        let writer = Writer { engine, circuit, on_commit, waiting, bytes: Arc::clone(&bytes), carried: None };
+        let writer = Writer {
+            engine,
+            circuit,
+            on_commit,
+            waiting,
+            bytes: Arc::clone(&bytes),
+            carried: None,
+            pace: Pace::default(),
+        };
         let task = tokio::spawn(writer.run(ended));
         Self { jobs, bytes, end: Mutex::new(Some((end, task))) }
     }
@@ -96,6 +112,33 @@ struct Writer {
     bytes: Arc<AtomicUsize>,
     /// A write that did not fit in the last batch.
     carried: Option<Job>,
+    pace: Pace,
+}
+
+/// How fast writes come.
+#[derive(Default)]
+struct Pace {
+    /// Writes a second.
+    rate: f64,
+    /// When the last batch began.
+    began: Option<Instant>,
+}
+
+impl Pace {
+    /// A batch of so many writes begins.
+    fn begin(&mut self, writes: usize, now: Instant) {
+        let memory = RATE_MEMORY.as_secs_f64();
+        let kept = self.began.map_or(0.0, |began| (-(now - began).as_secs_f64() / memory).exp());
+        self.rate = self.rate * kept + writes as f64 / memory;
+        self.began = Some(now);
+    }
+
+    /// Until when the next batch waits for company; none when there is little to be expected.
+    fn next(&self, now: Instant) -> Option<Instant> {
+        let next = self.began? + BATCH_PACE;
+        let is_worth_it = self.rate * BATCH_PACE.as_secs_f64() >= 2.0;
+        (is_worth_it && next > now).then_some(next)
+    }
 }
 
 impl Writer {
@@ -116,7 +159,13 @@ impl Writer {
                 None => self.waiting.recv().await,
             };
             let Some(first) = first else { return };
+            if self.waiting.len() < PACED_ROWS_MAX
+                && let Some(next) = self.pace.next(Instant::now())
+            {
+                tokio::time::sleep_until(next.into()).await;
+            }
             let batch = self.gather(first);
+            self.pace.begin(batch.len(), Instant::now());
             self.commit(batch).await;
         }
     }
@@ -241,5 +290,28 @@ fn rows_of(job: &Job) -> usize {
     match &job.work {
         Work::Append { .. } => 1,
         Work::Create { room, .. } => 1 + room.members.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_stream_of_writes_is_paced() {
+        let mut pace = Pace::default();
+        let begin = Instant::now();
+        assert_eq!(pace.next(begin), None, "the first one");
+        for at in 1..=500 {
+            pace.begin(1, begin + at * 2 * BATCH_PACE);
+        }
+        let now = begin + 1_000 * BATCH_PACE;
+        assert_eq!(pace.next(now), None, "one writer after its own answers");
+        for at in 1..=500 {
+            pace.begin(8, now + at * BATCH_PACE);
+        }
+        let now = now + 500 * BATCH_PACE;
+        assert_eq!(pace.next(now), Some(now + BATCH_PACE));
+        assert_eq!(pace.next(now + BATCH_PACE), None, "it has waited");
     }
 }
