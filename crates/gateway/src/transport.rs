@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
 use rustls::ServerConnection;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 /// Most plaintext that is handed to TLS before its records are with the kernel, in bytes: one record (RFC 8446 §5.1).
@@ -62,7 +63,7 @@ impl Transport {
     /// # Errors
     /// [`ErrorKind::WouldBlock`] when there is nothing yet; any other ends the connection.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(tls) = &self.tls else { return self.tcp.try_read(buffer) };
+        let Some(tls) = &self.tls else { return self.read_plain(buffer) };
         let mut tls = tls.lock();
         loop {
             match tls.reader().read(buffer) {
@@ -113,6 +114,20 @@ impl Transport {
         match &self.tls {
             Some(tls) => self.flush_tls(&mut tls.lock()),
             None => Ok(true),
+        }
+    }
+
+    /// A read that does not fill the buffer has emptied the socket; that is noted at once, so that the kernel need not be
+    /// asked again only to say so.
+    fn read_plain(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut count = 0;
+        let outcome = self.tcp.try_io(Interest::READABLE, || {
+            count = (&*socket2::SockRef::from(&self.tcp)).read(buffer)?;
+            if count > 0 && count < buffer.len() { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        match outcome {
+            Err(error) if count == 0 => Err(error),
+            _ => Ok(count),
         }
     }
 
