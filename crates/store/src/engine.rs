@@ -7,6 +7,7 @@ mod at_once;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
+use at_once::Contention;
 use hubbub_protocol::Epoch;
 use sqlx::pool::{Pool, PoolConnection};
 use sqlx::{Connection, Database};
@@ -29,8 +30,8 @@ pub(crate) struct Pools<D: Database> {
 
 /// The chosen engine.
 pub(crate) enum Engine {
-    /// A PostgreSQL server.
-    Postgres(Pools<sqlx::Postgres>),
+    /// A PostgreSQL server, and who else writes there.
+    Postgres(Pools<sqlx::Postgres>, Contention),
     /// A SQLite file.
     Sqlite(Pools<sqlx::Sqlite>),
 }
@@ -155,7 +156,7 @@ impl Engine {
     /// Opens the pools; connections are made when they are needed.
     pub(crate) fn new(address: &Address, connections: u32) -> Self {
         match address {
-            Address::Postgres(options) => Self::Postgres(postgres::pools(options, connections)),
+            Address::Postgres(options) => Self::Postgres(postgres::pools(options, connections), Contention::default()),
             Address::Sqlite(options) => Self::Sqlite(sqlite::pools(options, connections)),
         }
     }
@@ -163,9 +164,9 @@ impl Engine {
     /// Runs a batch in one transaction.
     pub(crate) async fn append(&self, jobs: &mut [Job]) -> Result<Plan, sqlx::Error> {
         match self {
-            Self::Postgres(pools) => {
+            Self::Postgres(pools, contention) => {
                 let mut lease = Lease::acquire(&pools.appends).await?;
-                let result = match at_once::run(lease.connection()?, jobs).await {
+                let result = match at_once::run(lease.connection()?, jobs, contention).await {
                     Ok(Some(plan)) => Ok(plan),
                     Ok(None) => postgres::batch::run(lease.connection()?, jobs).await,
                     Err(error) => Err(error),
@@ -182,7 +183,7 @@ impl Engine {
 
     pub(crate) async fn close(&self) {
         match self {
-            Self::Postgres(pools) => pools.close().await,
+            Self::Postgres(pools, _) => pools.close().await,
             Self::Sqlite(pools) => pools.close().await,
         }
     }

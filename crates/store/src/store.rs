@@ -67,7 +67,7 @@ macro_rules! call {
         loop {
             let attempt = async {
                 match &*inner.engine {
-                    Engine::Postgres(pools) => {
+                    Engine::Postgres(pools, _) => {
                         let mut lease = Lease::acquire(&pools.$pool).await?;
                         let result = postgres::$module::$function(lease.connection()?, $($arg),*).await;
                         lease.settle(result)

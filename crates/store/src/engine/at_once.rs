@@ -6,10 +6,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hubbub_protocol::event::MessageSent;
 use hubbub_protocol::reply::Sent;
 use hubbub_protocol::{MessageId, RoomEvent, RoomEventData, Timestamp};
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::postgres::{Connection, statement::Bulk};
@@ -21,6 +23,9 @@ use crate::plan::Plan;
 
 /// More messages are cheaper in separate statements: the joins here go row by row.
 const ROWS_MAX: usize = 64;
+
+/// After another node was met in a room, batches are decided with care for so long.
+const CONTENTION_MEMORY: Duration = Duration::from_millis(100);
 
 /// The lookups see the database as it was before the locks were waited for. Where another node has committed in that
 /// time the head under the lock is not the one that was looked up, and nothing is written.
@@ -66,10 +71,28 @@ static APPEND: Bulk = Bulk::new(
 /// is a member, its seq if it is new, and the message that was there before.
 type Row = (i64, bool, bool, i64, Option<i64>, Option<Uuid>, Option<i64>);
 
-/// Runs the batch if it is an ordinary one; none when the whole of it has to be decided with care. What was committed
-/// before that is then found as one's own.
-pub(crate) async fn run(conn: &mut Connection, jobs: &[Job]) -> Result<Option<Plan>, sqlx::Error> {
-    let Some(messages) = ordinary(jobs) else { return Ok(None) };
+/// Whether other nodes write to the same rooms at the same time.
+#[derive(Default)]
+pub(crate) struct Contention(Mutex<Option<Instant>>);
+
+impl Contention {
+    fn is_likely(&self) -> bool {
+        self.0.lock().is_some_and(|met| met.elapsed() < CONTENTION_MEMORY)
+    }
+
+    fn meet(&self) {
+        *self.0.lock() = Some(Instant::now());
+    }
+}
+
+/// Runs the batch if it is an ordinary one and likely to succeed; none when the whole of it has to be decided with
+/// care.
+pub(crate) async fn run(
+    conn: &mut Connection,
+    jobs: &[Job],
+    contention: &Contention,
+) -> Result<Option<Plan>, sqlx::Error> {
+    let Some(messages) = ordinary(jobs).filter(|_| !contention.is_likely()) else { return Ok(None) };
     let at = Timestamp::now();
     let mut rows = APPEND.rows();
     for (place, (append, message, payload)) in messages.iter().enumerate() {
@@ -86,14 +109,18 @@ pub(crate) async fn run(conn: &mut Connection, jobs: &[Job]) -> Result<Option<Pl
         ]);
     }
     let answers = APPEND.fetch::<Row>(conn, &rows).await?;
+    if answers.iter().any(|(_, is_fresh, ..)| !is_fresh) {
+        contention.meet();
+        return Ok(None);
+    }
     let mut outcomes: Vec<Option<Outcome>> = jobs.iter().map(|_| None).collect();
     for answer in &answers {
         let place = usize::try_from(answer.0).unwrap_or(usize::MAX);
         if let (Some((append, message, _)), Some(outcome)) = (messages.get(place), outcomes.get_mut(place)) {
-            *outcome = decide(append, message, at, answer);
+            *outcome = Some(decide(append, message, at, answer));
         }
     }
-    // A room that is not there has no row, a stale one no outcome.
+    // A room that is not there has no row.
     Ok(outcomes.into_iter().collect::<Option<Vec<_>>>().map(Plan::done))
 }
 
@@ -116,11 +143,8 @@ fn ordinary(jobs: &[Job]) -> Option<Vec<Ordinary<'_>>> {
     messages.collect()
 }
 
-fn decide(append: &Append, message: &MessageSent, at: Timestamp, row: &Row) -> Option<Outcome> {
-    let (_, is_fresh, is_member, seq, sent_seq, sent_id, sent_at) = *row;
-    if !is_fresh {
-        return None;
-    }
+fn decide(append: &Append, message: &MessageSent, at: Timestamp, row: &Row) -> Outcome {
+    let (_, _, is_member, seq, sent_seq, sent_id, sent_at) = *row;
     let committed = |seq: i64, at| {
         let event = RoomEvent {
             room: append.room,
@@ -131,7 +155,7 @@ fn decide(append: &Append, message: &MessageSent, at: Timestamp, row: &Row) -> O
         };
         Outcome::Appended(Appended::Committed(Arc::new(event)))
     };
-    Some(match (sent_seq, sent_id, sent_at) {
+    match (sent_seq, sent_id, sent_at) {
         (Some(seq), Some(id), Some(at)) => {
             let (id, at) = (MessageId::from_uuid(id), Timestamp::from_millis(at));
             if id == message.id {
@@ -143,5 +167,5 @@ fn decide(append: &Append, message: &MessageSent, at: Timestamp, row: &Row) -> O
         }
         _ if !is_member => Outcome::Refused(AppendError::NotAMember),
         _ => committed(seq, at),
-    })
+    }
 }
