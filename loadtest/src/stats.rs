@@ -36,6 +36,12 @@ impl Times {
         self.0.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
     }
 
+    /// Notes one time in nanoseconds: the cheapest way.
+    #[inline]
+    pub fn record_nanos(&mut self, nanos: u64) {
+        self.0.saturating_record(nanos / 1_000);
+    }
+
     /// How many were noted.
     #[must_use]
     pub fn count(&self) -> u64 {

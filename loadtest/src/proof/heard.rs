@@ -31,6 +31,8 @@ pub struct Listener {
     pub seq: u64,
     /// Sorted by sender.
     senders: Vec<(u32, Run)>,
+    /// Where the last one was found: it is likely to speak again.
+    last: u32,
     /// Holes did not fit.
     pub is_inexact: bool,
 }
@@ -39,12 +41,14 @@ pub struct Listener {
 #[derive(Clone, Debug)]
 struct Run {
     next: u32,
-    holes: Vec<(u32, u32)>,
+    /// Behind a pointer: there is one of these for each sender of each connection's rooms, and most have none.
+    #[expect(clippy::box_collection, reason = "eight bytes instead of 24")]
+    holes: Option<Box<Vec<(u32, u32)>>>,
 }
 
 impl Default for Run {
     fn default() -> Self {
-        Self { next: 1, holes: Vec::new() }
+        Self { next: 1, holes: None }
     }
 }
 
@@ -59,28 +63,25 @@ impl Listener {
     /// order.
     #[inline]
     pub fn hear(&mut self, sender: u32, number: u32, seq: u64) -> Hearing {
-        let at = match self.senders.binary_search_by_key(&sender, |(sender, _)| *sender) {
-            Ok(at) => at,
-            Err(at) => {
-                self.senders.insert(at, (sender, Run::default()));
-                at
-            }
+        let at = match self.senders.get(self.last as usize) {
+            Some((last, _)) if *last == sender => self.last as usize,
+            _ => self.find(sender),
         };
         let run = &mut self.senders[at].1;
         let is_behind = seq != 0 && seq <= self.seq;
         self.seq = self.seq.max(seq);
         if number >= run.next {
             if number > run.next {
-                if run.holes.len() < HOLES_MAX {
-                    run.holes.push((run.next, number - 1));
+                if run.holes().len() < HOLES_MAX {
+                    run.holes.get_or_insert_default().push((run.next, number - 1));
                 } else {
                     self.is_inexact = true;
-                    if let Some(last) = run.holes.last_mut() {
+                    if let Some(last) = run.holes.as_mut().and_then(|holes| holes.last_mut()) {
                         last.1 = number - 1;
                     }
                 }
             }
-            run.next = number + 1;
+            run.next = number.saturating_add(1);
             return if is_behind { Hearing::Reordered } else { Hearing::New };
         }
         if !run.fill(number) {
@@ -94,12 +95,39 @@ impl Listener {
         self.seq = self.seq.max(seq);
     }
 
+    fn find(&mut self, sender: u32) -> usize {
+        let at = match self.senders.binary_search_by_key(&sender, |(sender, _)| *sender) {
+            Ok(at) => at,
+            Err(at) => {
+                self.senders.insert(at, (sender, Run::default()));
+                at
+            }
+        };
+        self.last = at as u32;
+        at
+    }
+
+    fn run(&self, sender: u32) -> Option<&Run> {
+        self.senders.binary_search_by_key(&sender, |(sender, _)| *sender).ok().map(|at| &self.senders[at].1)
+    }
+
     /// The numbers of a sender up to `last` that were not heard, as ranges with both ends inside.
     pub fn missing(&self, sender: u32, last: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
-        let run = self.senders.binary_search_by_key(&sender, |(sender, _)| *sender).ok().map(|at| &self.senders[at].1);
-        let (next, holes) = run.map_or((1, [].as_slice()), |run| (run.next, run.holes.as_slice()));
+        let (next, holes) = self.run(sender).map_or((1, [].as_slice()), |run| (run.next, run.holes()));
         let rest = (next <= last).then_some((next, last));
-        holes.iter().copied().chain(rest)
+        // A hole behind the last number was made by a forged or foreign one.
+        let holes = holes.iter().copied().take_while(move |(from, _)| *from <= last);
+        holes.map(move |(from, to)| (from, to.min(last))).chain(rest)
+    }
+
+    /// Whether this number of a sender was heard.
+    #[must_use]
+    pub fn has_heard(&self, sender: u32, number: u32) -> bool {
+        self.run(sender).is_some_and(|run| {
+            let holes = run.holes();
+            let at = holes.partition_point(|(_, to)| *to < number);
+            number < run.next && holes.get(at).is_none_or(|(from, _)| *from > number)
+        })
     }
 
     /// Whether the `away` times hold this moment, give or take `margin_ns`.
@@ -113,18 +141,26 @@ impl Listener {
 }
 
 impl Run {
+    fn holes(&self) -> &[(u32, u32)] {
+        self.holes.as_ref().map_or(&[], |holes| holes.as_slice())
+    }
+
     /// Takes a number out of the holes; false when it is in none.
     fn fill(&mut self, number: u32) -> bool {
-        let at = self.holes.partition_point(|(_, to)| *to < number);
-        let Some(&(from, to)) = self.holes.get(at).filter(|(from, _)| *from <= number) else { return false };
+        let Some(holes) = &mut self.holes else { return false };
+        let at = holes.partition_point(|(_, to)| *to < number);
+        let Some(&(from, to)) = holes.get(at).filter(|(from, _)| *from <= number) else { return false };
         match (from == number, to == number) {
-            (true, true) => drop(self.holes.remove(at)),
-            (true, false) => self.holes[at].0 = number + 1,
-            (false, true) => self.holes[at].1 = number - 1,
+            (true, true) => drop(holes.remove(at)),
+            (true, false) => holes[at].0 = number + 1,
+            (false, true) => holes[at].1 = number - 1,
             (false, false) => {
-                self.holes[at].1 = number - 1;
-                self.holes.insert(at + 1, (number + 1, to));
+                holes[at].1 = number - 1;
+                holes.insert(at + 1, (number + 1, to));
             }
+        }
+        if holes.is_empty() {
+            self.holes = None;
         }
         true
     }
@@ -132,6 +168,8 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
 
     fn missing(listener: &Listener, last: u32) -> Vec<(u32, u32)> {
@@ -175,5 +213,31 @@ mod tests {
         }
         assert!(listener.is_inexact);
         assert_eq!(listener.missing(1, 2).next(), Some((1, 1)));
+    }
+
+    proptest::proptest! {
+        /// A set of what was heard says the same about each number.
+        #[test]
+        fn it_says_what_a_set_says(heard in proptest::collection::vec((0_u32..3, 1_u32..40), 0..200), last in 0_u32..50) {
+            let (mut listener, mut set, mut newest) = (Listener::default(), BTreeSet::new(), BTreeMap::new());
+            for (sender, number) in heard {
+                let newest = newest.entry(sender).or_insert(0);
+                let expected = match (set.insert((sender, number)), number > *newest) {
+                    (false, _) => Hearing::Doubled,
+                    (true, true) => Hearing::New,
+                    (true, false) => Hearing::Reordered,
+                };
+                *newest = number.max(*newest);
+                proptest::prop_assert_eq!(listener.hear(sender, number, 0), expected);
+            }
+            for sender in 0..4 {
+                let missing: Vec<u32> = listener.missing(sender, last).flat_map(|(from, to)| from..=to).collect();
+                let expected: Vec<u32> = (1..=last).filter(|number| !set.contains(&(sender, *number))).collect();
+                proptest::prop_assert_eq!(missing, expected);
+                for number in 1..60 {
+                    proptest::prop_assert_eq!(listener.has_heard(sender, number), set.contains(&(sender, number)));
+                }
+            }
+        }
     }
 }

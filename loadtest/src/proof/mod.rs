@@ -11,4 +11,4 @@ mod verdict;
 pub use heard::{Hearing, Listener};
 pub use sent::{Fate, SentLane, SentLog};
 pub use stamp::{STAMP_BYTES, Stamp, StampFinder};
-pub use verdict::{Example, Fault, RoomProof, UnpackedLane, Verdict};
+pub use verdict::{Example, Fault, RoomProof, UnpackedLane, Verdict, is_complete};

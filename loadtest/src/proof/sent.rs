@@ -44,7 +44,8 @@ impl SentLog {
 
     /// Notes what became of a send.
     pub fn settle(&mut self, room: u32, sender: u32, number: u32, fate: Fate) {
-        let sent = self.lanes.get_mut(&(room, sender)).and_then(|lane| lane.sent.get_mut(number as usize - 1));
+        let sent =
+            self.lanes.get_mut(&(room, sender)).and_then(|lane| lane.sent.get_mut((number as usize).wrapping_sub(1)));
         if let Some((_, settled)) = sent {
             *settled = fate;
         }

@@ -118,6 +118,10 @@ impl Verdict {
         for lane in sent {
             let first = lane.sent.partition_point(|(at, _)| *at < listener.since);
             expected += lane.acked_from(first);
+            for number in lane.refused.iter().copied().filter(|number| listener.has_heard(lane.sender, *number)) {
+                let room = room.to_owned();
+                self.note(Example { fault: Fault::Contradicted, room, sender: lane.sender, number, connection });
+            }
             for (from, to) in listener.missing(lane.sender, lane.sent.len() as u32) {
                 for number in from.max(first as u32 + 1)..=to {
                     let (at, fate) = lane.sent[number as usize - 1];
@@ -184,6 +188,23 @@ pub struct UnpackedLane {
     pub sent: Vec<(Nanos, Fate)>,
     /// How many were acked among the first `i`.
     acked: Vec<u32>,
+    /// The numbers of those that were refused.
+    refused: Vec<u32>,
+}
+
+/// Whether a connection heard everything that it had to, or was away. Cheap when it did.
+#[must_use]
+pub fn is_complete(listener: &Listener, sent: &[UnpackedLane]) -> bool {
+    sent.iter().all(|lane| {
+        let first = lane.sent.partition_point(|(at, _)| *at < listener.since);
+        let mut missing = listener.missing(lane.sender, lane.sent.len() as u32);
+        missing.all(|(from, to)| {
+            (from.max(first as u32 + 1)..=to).all(|number| {
+                let (at, fate) = lane.sent[number as usize - 1];
+                fate != Fate::Acked || listener.was_away(at, AWAY_MARGIN_NS)
+            })
+        })
+    })
 }
 
 impl UnpackedLane {
@@ -196,7 +217,9 @@ impl UnpackedLane {
             sum += u32::from(*fate == Fate::Acked);
             sum
         }));
-        Some(Self { sender: lane.sender, acked: acked.collect(), sent })
+        let acked = acked.collect();
+        let refused = (1..).zip(&sent).filter(|(_, (_, fate))| *fate == Fate::Refused).map(|(number, _)| number);
+        Some(Self { sender: lane.sender, acked, refused: refused.collect(), sent })
     }
 
     fn acked_from(&self, first: usize) -> u64 {
