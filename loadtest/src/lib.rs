@@ -5,6 +5,7 @@
 //! drives its sockets through a [`peer`], [`proof`] compares what was acked with what was heard, [`stats`] counts and
 //! times, [`report`] tells people. Dependencies run in that order: nothing on the right is known on the left.
 
+pub mod bare;
 pub mod clock;
 pub mod control;
 pub mod engine;

@@ -7,6 +7,8 @@ mod hubbub;
 mod raw;
 mod socketio;
 
+pub use raw::{DEFAULT_SEND, DEFAULT_SUBSCRIBE};
+
 use crate::target::{PeerKind, Target};
 
 /// The names by which a peer knows our rooms.
@@ -180,10 +182,11 @@ pub trait Peer: Send + Sync {
     /// What the upgrade request of a connection says. The token is empty when there is none.
     fn upgrade(&self, token: &str) -> Upgrade;
 
-    /// One connection, before its upgrade.
-    fn dialogue(&self) -> Box<dyn Dialogue>;
+    /// One connection, before its upgrade. The token is the one of [`Peer::upgrade`]: some peers want it in a message.
+    fn dialogue(&self, token: &str) -> Box<dyn Dialogue>;
 
-    /// Whether it brings back what was missed when a room is followed again with `after`.
+    /// Whether it brings back what was missed when a room is followed again with `after`. Some peers tell only in their
+    /// answers: ask again after the first subscriptions.
     fn has_history(&self) -> bool;
 
     /// Whether a send with the same key is stored once only.
@@ -210,5 +213,62 @@ pub fn of(target: &Target) -> Box<dyn Peer> {
         PeerKind::Centrifugo => Box::new(centrifugo::Centrifugo::new(target)),
         PeerKind::Socketio => Box::new(socketio::Socketio::new(target)),
         PeerKind::Raw => Box::new(raw::Raw::new(target)),
+    }
+}
+
+#[cfg(test)]
+mod testing {
+    //! What a dialogue said and was told, for the tests of all peers.
+
+    use super::{Ask, Asked, Dialogue, Message, Outgoing, Told};
+
+    #[derive(Default)]
+    pub(super) struct Sent(pub(super) Vec<Vec<u8>>);
+
+    impl Outgoing for Sent {
+        fn text(&mut self, text: &str) {
+            self.0.push(text.as_bytes().to_vec());
+        }
+        fn binary(&mut self, bytes: &[u8]) {
+            self.0.push(bytes.to_vec());
+        }
+    }
+
+    impl Sent {
+        pub(super) fn texts(&self) -> Vec<&str> {
+            self.0.iter().map(|sent| std::str::from_utf8(sent).expect("UTF-8")).collect()
+        }
+    }
+
+    /// What is sent when the upgrade is done, and what is told.
+    pub(super) fn open(dialogue: &mut dyn Dialogue) -> (Sent, Vec<String>) {
+        let (mut sent, mut told) = (Sent::default(), Vec::new());
+        dialogue.opened(&mut sent, &mut |one| told.push(show(&one)));
+        (sent, told)
+    }
+
+    /// What is sent for an ask.
+    pub(super) fn ask(dialogue: &mut dyn Dialogue, id: u64, ask: &Ask<'_>) -> (Asked, Sent) {
+        let mut sent = Sent::default();
+        (dialogue.ask(id, ask, &mut sent), sent)
+    }
+
+    /// What a message tells, and what is sent back.
+    pub(super) fn receive(dialogue: &mut dyn Dialogue, message: Message<'_>) -> (Vec<String>, Sent) {
+        let (mut sent, mut told) = (Sent::default(), Vec::new());
+        dialogue.receive(message, &mut sent, &mut |one| told.push(show(&one)));
+        (told, sent)
+    }
+
+    /// What a text tells.
+    pub(super) fn told(dialogue: &mut dyn Dialogue, text: &str) -> Vec<String> {
+        receive(dialogue, Message::Text(text.as_bytes())).0
+    }
+
+    fn show(told: &Told<'_>) -> String {
+        match told {
+            Told::Message { seq, bytes } => format!("message {seq} {}", String::from_utf8_lossy(bytes)),
+            other => format!("{other:?}"),
+        }
     }
 }

@@ -3,7 +3,17 @@
 //! Owns the checked form that everything else reads. Must never hold where the load goes: that stands on the command
 //! line alone.
 
+mod built_in;
+mod flat;
+mod mistake;
+mod read;
+mod value;
+
 use std::time::Duration;
+
+pub use built_in::{BUILT_IN, OpenError, open};
+pub use mistake::{Mistake, Place};
+pub use read::read;
 
 use serde::{Deserialize, Serialize};
 
@@ -129,7 +139,8 @@ pub struct Actions {
     pub page_per_second: f64,
 }
 
-/// A part of the measured time, over which rates go evenly from what they were to what is said here.
+/// A part of the measured time, over which rates go evenly from what they were to what is said here; without length
+/// they jump. A first one without length says what there is at the start.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Stage {
     /// How long.
@@ -186,17 +197,13 @@ impl Scenario {
     #[must_use]
     pub fn connections_at(&self, elapsed: Duration) -> u32 {
         let staged = |stage: &Stage| stage.connections.map(f64::from);
-        self.staged(elapsed, f64::from(self.connections_at_start()), staged).round() as u32
+        self.staged(elapsed, f64::from(self.connections.count), staged).round() as u32
     }
 
-    /// Connections that there are before the measuring begins: the most there will ever be unless stages raise them.
+    /// Connections that there are before the measuring begins: the scenario's `connections.at_start`, else all of them.
     #[must_use]
     pub fn connections_at_start(&self) -> u32 {
-        if self.stages.iter().any(|stage| stage.connections.is_some()) {
-            self.connections.count.min(self.rooms.count.max(1))
-        } else {
-            self.connections.count
-        }
+        self.connections_at(Duration::ZERO)
     }
 
     fn staged(&self, elapsed: Duration, start: f64, value: impl Fn(&Stage) -> Option<f64>) -> f64 {
@@ -211,5 +218,39 @@ impl Scenario {
             (from, begun) = (to, end);
         }
         from
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scenario(text: &str) -> Scenario {
+        read("test", text, &[]).expect("a scenario")
+    }
+
+    #[test]
+    fn stages_go_evenly_and_jump_without_length() {
+        let scenario = scenario(
+            "connections = { count = 100, at_start = 20 }\nmessages.per_second = 10\n\
+             [[stages]]\nduration = \"10s\"\nconnections = 60\n\
+             [[stages]]\nduration = \"0s\"\nmessages_per_second = 50\n\
+             [[stages]]\nduration = \"10s\"\nconnections = 100\nmessages_per_second = 100\n",
+        );
+        assert_eq!(scenario.duration, Duration::from_secs(20));
+        assert_eq!(scenario.connections_at_start(), 20);
+        for (second, connections, rate) in
+            [(0, 20, 10.0), (5, 40, 10.0), (10, 60, 50.0), (15, 80, 75.0), (20, 100, 100.0), (99, 100, 100.0)]
+        {
+            let at = Duration::from_secs(second);
+            assert_eq!((scenario.connections_at(at), scenario.rate_at(at)), (connections, rate), "{second}");
+        }
+    }
+
+    #[test]
+    fn without_stages_everybody_is_there_from_the_start() {
+        let scenario = scenario("connections.count = 30\n[[stages]]\nduration = \"5s\"\nmessages_per_second = 5\n");
+        assert_eq!(scenario.connections_at_start(), 30);
+        assert_eq!(scenario.connections_at(Duration::from_secs(9)), 30);
     }
 }
