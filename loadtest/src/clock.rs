@@ -2,6 +2,7 @@
 //!
 //! Must never follow the wall clock: a correction of it would look like latency.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -11,13 +12,22 @@ use rustix::time::{ClockId, clock_gettime};
 #[serde(transparent)]
 pub struct Nanos(pub u64);
 
+/// What is added to the clock of this machine, so that it shows the coordinator's time.
+static SHIFT: AtomicI64 = AtomicI64::new(0);
+
 impl Nanos {
+    /// From now on this process shows the time of another machine, whose clock is so many nanoseconds ahead.
+    pub fn shift(nanoseconds: i64) {
+        SHIFT.store(nanoseconds, Ordering::Relaxed);
+    }
+
     /// Now.
     #[must_use]
     pub fn now() -> Self {
         let time = clock_gettime(ClockId::Monotonic);
         // The monotonic clock counts from the start of the machine and is never negative.
-        Self(u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0))
+        let own = u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0);
+        Self(own.saturating_add_signed(SHIFT.load(Ordering::Relaxed)))
     }
 
     /// How long after `earlier`; zero when it was not.

@@ -5,10 +5,12 @@
 //! drives its sockets through a [`peer`], [`proof`] compares what was acked with what was heard, [`stats`] counts and
 //! times, [`report`] tells people. Dependencies run in that order: nothing on the right is known on the left.
 
+pub mod assertion;
 pub mod bare;
 pub mod clock;
 pub mod control;
 pub mod engine;
+pub mod export;
 pub mod layout;
 pub mod peer;
 pub mod proof;
@@ -16,3 +18,4 @@ pub mod report;
 pub mod scenario;
 pub mod stats;
 pub mod target;
+pub mod watch;

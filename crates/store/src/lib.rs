@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod fault;
 mod job;
+mod memberships;
 mod metrics;
 mod migrations;
 mod plan;

@@ -24,7 +24,7 @@ macro_rules! ops {
 ops! {
     Append = "append", CreateRoom = "create_room", Batch = "batch", Ping = "ping",
     Heads = "heads", Events = "events", Messages = "messages", FindSent = "find_sent",
-    Room = "room", Role = "role", Members = "members", RoomsOf = "rooms_of",
+    Room = "room", Role = "role", Members = "members", Memberships = "memberships", RoomsOf = "rooms_of",
     CreateUser = "create_user", CreateUsers = "create_users", User = "user", Users = "users",
     UsersNamed = "users_named", PasswordHash = "password_hash", SetUser = "set_user",
     StartLogin = "start_login", Login = "login", EndLogin = "end_login", RotateRefresh = "rotate_refresh",

@@ -18,6 +18,7 @@ use crate::engine::{Address, Engine, Lease, postgres, sqlite};
 use crate::error::{AppendError, StoreError, StoreErrorKind};
 use crate::fault::Fault;
 use crate::job::{Job, Outcome};
+use crate::memberships::Memberships;
 use crate::metrics::{Metrics, Op};
 use crate::migrations::Schema;
 use crate::writer::Queue;
@@ -53,6 +54,7 @@ pub struct Store(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) engine: Arc<Engine>,
     pub(crate) circuit: Arc<Circuit>,
+    pub(crate) memberships: Memberships,
     queue: Queue,
 }
 
@@ -110,7 +112,7 @@ impl Store {
         let engine = Arc::new(Engine::new(&address, config.pool_max));
         let circuit = Circuit::new(address, epoch, metrics);
         let queue = Queue::start(Arc::clone(&engine), Arc::clone(&circuit), on_commit);
-        Ok(Self(Arc::new(Inner { engine, circuit, queue })))
+        Ok(Self(Arc::new(Inner { engine, circuit, memberships: Memberships::default(), queue })))
     }
 
     /// Names the history that cursors belong to. Read when the store was opened and again after each outage.
@@ -279,14 +281,6 @@ impl Store {
     /// When the store fails.
     pub async fn role(&self, room: RoomId, user: UserId) -> Result<Option<RoomRole>, StoreError> {
         call!(self, Role, reads, rooms::role(room, user))
-    }
-
-    /// What a user may do in a room and the room's head, both of one moment; none when no member.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn membership(&self, room: RoomId, user: UserId) -> Result<Option<(RoomRole, Seq)>, StoreError> {
-        call!(self, Role, reads, rooms::membership(room, user))
     }
 
     /// A page of members by user id.

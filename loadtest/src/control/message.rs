@@ -58,6 +58,22 @@ pub enum Order {
     Stop,
 }
 
+impl Order {
+    /// The phase that this order begins.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        match self {
+            Self::Prepare => Phase::Prepare,
+            Self::Connect => Phase::Connect,
+            Self::Subscribe => Phase::Subscribe,
+            Self::Run { .. } => Phase::Run,
+            Self::Settle => Phase::Settle,
+            Self::Judge { .. } => Phase::Judge,
+            Self::Stop => Phase::Stop,
+        }
+    }
+}
+
 /// A part of a run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

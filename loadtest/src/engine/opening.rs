@@ -93,7 +93,7 @@ impl Driver {
         let text = || upgrade::request(address, &self.peer.upgrade(token), nonce, target.deflate);
         let request = (kind != Kind::HalfOpen).then(text);
         let tls = (address.is_tls && kind != Kind::HalfOpen).then_some((address, &self.tls));
-        Link::new(socket, tls, (nonce, request), self.peer.dialogue(), self.book.now)
+        Link::new(socket, tls, (nonce, request), self.peer.dialogue(token), self.book.now)
     }
 
     fn connect(&self, connection: u32, kind: Kind, to: SocketAddr) -> io::Result<mio::net::TcpStream> {

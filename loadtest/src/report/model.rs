@@ -57,6 +57,9 @@ pub struct Report {
     pub metrics: BTreeMap<String, f64>,
     /// What `--assert` said: each clause and whether it held, with the figure.
     pub assertions: Vec<(String, bool, String)>,
+    /// What else has to be known to read the figures, a sentence each.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// Whether the figures may be believed.

@@ -12,6 +12,7 @@ on_both_engines! {
     a_user_finds_open_rooms_and_their_own,
     members_come_in_pages,
     heads_are_those_of_the_rooms_that_exist,
+    memberships_asked_for_at_once_are_each_answered,
 }
 
 async fn a_new_room_has_its_event_and_members(database: Database) {
@@ -123,4 +124,25 @@ async fn heads_are_those_of_the_rooms_that_exist(database: Database) {
     assert_eq!(heads, expected);
     assert_eq!(store.heads(&[]).await.unwrap(), []);
     assert_eq!(store.events(RoomId::new(), 0, 10).await.unwrap(), (vec![], 0));
+}
+
+/// More than one statement reads, by people some of whom are gone before the answer.
+async fn memberships_asked_for_at_once_are_each_answered(database: Database) {
+    let store = database.open().await;
+    let people: Vec<_> = (0..40).map(|at| person(&format!("p{at}"))).collect();
+    let rooms = [room_of(&store, &people).await, room_of(&store, &people[..20]).await];
+    let questions = (0..1_200).map(|at| {
+        let (store, room, user) = (store.clone(), rooms[at % 2], people[at % 40].id);
+        let expected = at % 2 == 0 || at % 40 < 20;
+        tokio::spawn(async move { (expected, store.membership(room, user).await) })
+    });
+    for (at, question) in questions.collect::<Vec<_>>().into_iter().enumerate() {
+        if at % 10 == 3 {
+            question.abort();
+            continue;
+        }
+        let (expected, answer) = question.await.unwrap();
+        assert_eq!(answer.unwrap().is_some(), expected, "question {at}");
+    }
+    assert!(store.membership(rooms[0], people[0].id).await.unwrap().is_some(), "a later one is answered too");
 }

@@ -13,7 +13,7 @@ impl Peer for Lines {
         Upgrade { query: format!("?token={token}"), ..Upgrade::default() }
     }
 
-    fn dialogue(&self) -> Box<dyn Dialogue> {
+    fn dialogue(&self, _token: &str) -> Box<dyn Dialogue> {
         Box::new(Line)
     }
 

@@ -19,14 +19,18 @@ const OPEN_ROOMS: &str = "SELECT id, name, kind, head, members, created_at FROM 
      WHERE kind IN ('public', 'announcement') AND id > $1 ORDER BY id LIMIT $2";
 const ROOMS_OF_USER: &str = "SELECT room FROM user_rooms WHERE user_id = $1 AND room > $2 ORDER BY room LIMIT $3";
 const ROLE: &str = "SELECT role FROM members WHERE room = $1 AND user_id = $2";
-const MEMBERSHIP: &str = "SELECT members.role, rooms.head FROM members JOIN rooms ON rooms.id = members.room \
-     WHERE members.room = $1 AND members.user_id = $2";
 const MEMBERS: &str = "SELECT user_id, user_name, role FROM members WHERE room = $1 AND user_id > $2 \
      ORDER BY user_id LIMIT $3";
 
 static ROOMS_BY_ID: Bulk = Bulk::new(
     "SELECT id, name, kind, head, members, created_at FROM rooms WHERE id IN (SELECT input.id FROM {input})",
     &[("id", Id)],
+);
+static MEMBERSHIPS: Bulk = Bulk::new(
+    "SELECT members.room, members.user_id, members.role, rooms.head FROM {input} \
+     JOIN members ON members.room = input.room AND members.user_id = input.user_id \
+     JOIN rooms ON rooms.id = input.room",
+    &[("room", Id), ("user_id", Id)],
 );
 static PEERS: Bulk = Bulk::new(
     "SELECT members.room, members.user_id, members.user_name FROM {input} JOIN members ON members.room = input.id",
@@ -50,14 +54,20 @@ pub(crate) async fn role(conn: &mut Connection, room: RoomId, user: UserId) -> R
     row.map(|(role,)| role_of(&role)).transpose()
 }
 
-pub(crate) async fn membership(
+/// For each pair of room and user, in their order: the role and the room's head; none when no member.
+pub(crate) async fn memberships(
     conn: &mut Connection,
-    room: RoomId,
-    user: UserId,
-) -> Result<Option<(RoomRole, Seq)>, sqlx::Error> {
-    let row: Option<(String, i64)> =
-        sqlx::query_as(MEMBERSHIP).bind(room.as_uuid()).bind(user.as_uuid()).fetch_optional(conn).await?;
-    row.map(|(role, head)| Ok((role_of(&role)?, head.unsigned_abs()))).transpose()
+    keys: &[(RoomId, UserId)],
+) -> Result<Vec<Option<(RoomRole, Seq)>>, sqlx::Error> {
+    let mut rows = MEMBERSHIPS.rows();
+    keys.iter().for_each(|(room, user)| rows.push([room.as_uuid().into(), user.as_uuid().into()]));
+    let found = MEMBERSHIPS.fetch::<(Uuid, Uuid, String, i64)>(conn, &rows).await?;
+    let found: Result<HashMap<_, _>, sqlx::Error> = found
+        .into_iter()
+        .map(|(room, user, role, head)| Ok(((room, user), (role_of(&role)?, head.unsigned_abs()))))
+        .collect();
+    let found = found?;
+    Ok(keys.iter().map(|(room, user)| found.get(&(room.as_uuid(), user.as_uuid())).copied()).collect())
 }
 
 pub(crate) async fn members(
