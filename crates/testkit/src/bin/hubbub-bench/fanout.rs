@@ -1,6 +1,6 @@
 //! The price of a delivery, in CPU, beside that of a server that does nothing else: a quiet room, many rooms, a busy one.
 //!
-//! Must never compare two moments: each round runs the bare server and Hubbub in turn.
+//! Must never compare two moments: each round runs Hubbub and the bare server in turn.
 
 use anyhow::Result;
 
@@ -9,6 +9,7 @@ use crate::load::{Outcome, Shape};
 use crate::pin::Placement;
 use crate::sheet::{Row, Sheet, median};
 use crate::stage::{Sharing, Stage};
+use crate::window::Window;
 
 /// What may be measured alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -56,7 +57,10 @@ impl Rounds {
         median(found.map(|(_, figures)| figures.clone()).unwrap_or_default())
     }
 
-    fn times(&mut self, outcome: &Outcome) -> Result<()> {
+    fn hubbub(&mut self, outcome: &Outcome, window: &Window) -> Result<()> {
+        for server in ["redis", "postgresql"] {
+            window.per_delivery(server).into_iter().for_each(|price| self.add(server, price));
+        }
         self.add("p50", outcome.quantile("delivery", 0.5)?);
         self.add("p99", outcome.quantile("delivery", 0.99)?);
         self.add("lost", outcome.lost()?);
@@ -64,6 +68,15 @@ impl Rounds {
         if !note.is_empty() {
             self.note = note;
         }
+        Ok(())
+    }
+
+    /// The bare server under the same load, with frames as long as those just seen.
+    fn bare(&mut self, price: f64, mode: Mode, cpus: Option<&str>, (shape, seen): (&Shape, &Outcome)) -> Result<()> {
+        let (bare, outcome) = floor::cost(mode, seen.bytes_per_delivery()?, cpus, shape)?;
+        self.add("bare", bare);
+        self.add("ratio", price / bare);
+        self.add("bare p99", outcome.quantile("delivery", 0.99)?);
         Ok(())
     }
 }
@@ -104,9 +117,6 @@ fn busy(options: &Options, cpus: Option<&str>) -> Result<()> {
 fn one_room(options: &Options, cpus: Option<&str>, shape: &Shape, mode: Mode) -> Result<Rounds> {
     let mut rounds = Rounds::default();
     for _ in 0..options.rounds {
-        let (bare, outcome) = floor::cost(mode, cpus, shape)?;
-        rounds.add("bare", bare);
-        rounds.add("bare p99", outcome.quantile("delivery", 0.99)?);
         let stage = Stage::start(Sharing::Cluster, 2, shape.connections, cpus)?;
         let mut aim = stage.aim(shape.rooms)?;
         (aim.urls, aim.sender_urls) = (vec![stage.url(1)], vec![stage.url(0)]);
@@ -115,12 +125,10 @@ fn one_room(options: &Options, cpus: Option<&str>, shape: &Shape, mode: Mode) ->
         let after = stage.deliveries()?;
         let own = (after[1] - before[1]) / (after.iter().sum::<f64>() - before.iter().sum::<f64>());
         let price = outcome.cpu("node-1")? * 1e6 / (outcome.count("delivered")? * own);
+        drop(stage);
         rounds.add("hubbub", price);
-        rounds.add("ratio", price / bare);
-        for server in ["redis", "postgresql"] {
-            window.per_delivery(server).into_iter().for_each(|price| rounds.add(server, price));
-        }
-        rounds.times(&outcome)?;
+        rounds.hubbub(&outcome, &window)?;
+        rounds.bare(price, mode, cpus, (shape, &outcome))?;
     }
     Ok(rounds)
 }
@@ -131,18 +139,13 @@ fn rooms(options: &Options, cpus: Option<&str>) -> Result<()> {
     let shape = Shape::new("rooms", 1_000, 100).sending(2_500.0, 1).lasting(options.seconds);
     let mut rounds = Rounds::default();
     for _ in 0..options.rounds {
-        let (bare, outcome) = floor::cost(Mode::Direct, cpus, &shape)?;
-        rounds.add("bare", bare);
-        rounds.add("bare p99", outcome.quantile("delivery", 0.99)?);
         let stage = Stage::start(Sharing::Cluster, 2, shape.connections, cpus)?;
         let (outcome, window) = stage.load(&shape, &stage.aim(shape.rooms)?)?;
         let price = (outcome.cpu("node-0")? + outcome.cpu("node-1")?) * 1e6 / outcome.count("delivered")?;
+        drop(stage);
         rounds.add("hubbub", price);
-        rounds.add("ratio", price / bare);
-        for server in ["redis", "postgresql"] {
-            window.per_delivery(server).into_iter().for_each(|price| rounds.add(server, price));
-        }
-        rounds.times(&outcome)?;
+        rounds.hubbub(&outcome, &window)?;
+        rounds.bare(price, Mode::Direct, cpus, (&shape, &outcome))?;
     }
     compare(&mut sheet, &rounds, Mode::Direct, 1.4);
     sheet.push(Row::new("delivery p50", "hubbub", rounds.median("p50"), "ms").at_most(3.0));

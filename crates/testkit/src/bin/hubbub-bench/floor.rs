@@ -54,8 +54,8 @@ impl Drop for Floor {
 }
 
 impl Floor {
-    /// Starts it where a node would run.
-    pub(crate) fn start(mode: Mode, cpus: Option<&str>) -> Result<Self> {
+    /// Starts it where a node would run, with messages as long on the wire as those that it is compared with.
+    pub(crate) fn start(mode: Mode, frame_bytes: u32, cpus: Option<&str>) -> Result<Self> {
         let program = load::program()?;
         let mut command = match cpus {
             None => Command::new(program),
@@ -67,6 +67,7 @@ impl Floor {
             }
         };
         command.args(["bare", "--listen", "127.0.0.1:0", "--mode", mode.name()]);
+        command.args(["--frame-bytes", &frame_bytes.to_string()]);
         if mode == Mode::Joined {
             command.args(["--tick", "10ms"]);
         }
@@ -96,14 +97,14 @@ impl Floor {
     }
 
     /// The highest rate at which the conditions hold.
-    pub(crate) fn search(&self, shape: &Shape, conditions: &str, range: (f64, f64)) -> Result<f64> {
+    pub(crate) fn search(&self, shape: &Shape, conditions: &str, range: (f64, f64)) -> Result<Option<Outcome>> {
         let aim = Aim { peer: "raw", urls: vec![self.url()], ..Aim::default() };
         Load { shape, aim: &aim, folder: self.folder.path(), processes: 1 }.search(conditions, range)
     }
 }
 
-/// CPU per delivery of a load that the floor of this mode carries, in µs.
-pub(crate) fn cost(mode: Mode, cpus: Option<&str>, shape: &Shape) -> Result<(f64, Outcome)> {
-    let outcome = Floor::start(mode, cpus)?.load(shape)?;
+/// CPU per delivery of the same load on the floor of this mode, in µs.
+pub(crate) fn cost(mode: Mode, frame_bytes: u32, cpus: Option<&str>, shape: &Shape) -> Result<(f64, Outcome)> {
+    let outcome = Floor::start(mode, frame_bytes, cpus)?.load(shape)?;
     Ok((outcome.cpu(NAME)? * 1e6 / outcome.count("delivered")?, outcome))
 }

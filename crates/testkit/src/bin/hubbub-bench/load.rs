@@ -16,6 +16,11 @@ const BINARY: &str = "HUBBUB_LOAD_BIN";
 /// Sockets that one process may hold, a few less than the usual limit of open files.
 pub(crate) const CONNECTIONS_PER_PROCESS: u32 = 19_000;
 
+/// How long each step of a search is measured.
+const STEP: &str = "15s";
+/// How close a search has to come.
+const PRECISION: &str = "5%";
+
 /// Where `hubbub-load` is.
 pub(crate) fn program() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(BINARY) {
@@ -125,34 +130,34 @@ pub(crate) struct Load<'a> {
 impl Load<'_> {
     /// Runs it to its end.
     pub(crate) fn run(&self) -> Result<Outcome> {
-        let file = self.drive("run", &[])?;
-        let outcome = Outcome(file);
+        let outcome = self.drive("run", &[])?.outcome()?;
         for reason in outcome.doubts() {
             println!("  not to be trusted: {reason}");
         }
         Ok(outcome)
     }
 
-    /// The highest rate of messages from `from` to `to` at which the conditions hold.
-    pub(crate) fn search(&self, conditions: &str, (from, to): (f64, f64)) -> Result<f64> {
+    /// The run at the highest rate of messages between `from` and `to` at which the conditions hold; none when they do
+    /// not hold at `from`.
+    pub(crate) fn search(&self, conditions: &str, (from, to): (f64, f64)) -> Result<Option<Outcome>> {
         let range = [
             ("--slo", conditions.to_owned()),
             ("--over", "rate".to_owned()),
             ("--from", from.to_string()),
             ("--to", to.to_string()),
-            ("--step-duration", "15s".to_owned()),
-            ("--precision", "5%".to_owned()),
+            ("--step-duration", STEP.to_owned()),
+            ("--precision", PRECISION.to_owned()),
         ];
-        let found = self.drive("search", &range)?;
-        let names = ["best", "found", "highest", "value"];
-        let value = names.iter().find_map(|name| {
-            let value = &found[*name];
-            value.as_f64().or_else(|| value["at"].as_f64()).or_else(|| value["value"].as_f64())
-        });
-        value.context("the search found no rate at which the conditions hold")
+        let driven = self.drive("search", &range)?;
+        if let Driven::Nothing(said) = &driven
+            && said.contains("did not hold")
+        {
+            return Ok(None);
+        }
+        driven.outcome().map(Some)
     }
 
-    fn drive(&self, verb: &str, further: &[(&str, String)]) -> Result<Value> {
+    fn drive(&self, verb: &str, further: &[(&str, String)]) -> Result<Driven> {
         let scenario = self.folder.join(format!("{}.toml", self.shape.name));
         let result = self.folder.join(format!("{}-{verb}.json", self.shape.name));
         fs::write(&scenario, self.shape.text())?;
@@ -163,20 +168,39 @@ impl Load<'_> {
         let mut command = Command::new(program()?);
         command.arg(verb).arg(&scenario).args(["--peer", self.aim.peer, "--quiet", "--yes-i-own-this"]);
         command.args(["--seed", "1", "--processes", &processes, "--json"]).arg(&result);
-        self.aim.urls.iter().for_each(|url| drop(command.args(["--url", url])));
-        self.aim.sender_urls.iter().for_each(|url| drop(command.args(["--sender-url", url])));
-        self.aim.watched.iter().for_each(|(name, pid)| drop(command.args(["--watch", &format!("{name}={pid}")])));
+        for (flag, urls) in [("--url", &self.aim.urls), ("--sender-url", &self.aim.sender_urls)] {
+            command.args(urls.iter().flat_map(|url| [flag, url]));
+        }
+        for (name, pid) in &self.aim.watched {
+            command.arg("--watch").arg(format!("{name}={pid}"));
+        }
         if let Some(tokens) = &self.aim.tokens {
             command.arg("--tokens").arg(tokens);
         }
-        further.iter().for_each(|(flag, value)| drop(command.args([*flag, value])));
+        command.args(further.iter().flat_map(|(flag, value)| [*flag, value]));
         let output = command.stdin(Stdio::null()).output().context("cannot start hubbub-load")?;
         // It ends with a failure too when something was lost; then there is a result that says so.
         let Ok(text) = fs::read_to_string(&result) else {
             let said = String::from_utf8_lossy(&output.stderr);
-            bail!("hubbub-load {verb} left no result ({}): {}", output.status, said.trim());
+            return Ok(Driven::Nothing(format!("hubbub-load {verb}: {}: {}", output.status, said.trim())));
         };
-        Ok(serde_json::from_str(&text)?)
+        Ok(Driven::Report(serde_json::from_str(&text)?))
+    }
+}
+
+/// What the program left behind.
+enum Driven {
+    Report(Value),
+    /// No result, and what it said.
+    Nothing(String),
+}
+
+impl Driven {
+    fn outcome(self) -> Result<Outcome> {
+        match self {
+            Self::Report(report) => Ok(Outcome(report)),
+            Self::Nothing(said) => bail!(said),
+        }
     }
 }
 
@@ -195,6 +219,16 @@ impl Outcome {
     pub(crate) fn count(&self, name: &str) -> Result<f64> {
         let count = &self.0["measured"][name];
         count.as_f64().with_context(|| format!("the result has no `measured.{name}`"))
+    }
+
+    /// Bytes that came in for each delivery: frames with their heads, and the few answers between them.
+    pub(crate) fn bytes_per_delivery(&self) -> Result<u32> {
+        Ok((self.count("bytes_in")? / self.count("delivered")?) as u32)
+    }
+
+    /// Deliveries a second.
+    pub(crate) fn rate(&self) -> Result<f64> {
+        Ok(self.count("delivered")? / self.seconds()?)
     }
 
     /// The measured time in seconds.

@@ -151,6 +151,11 @@ impl Sheet {
     /// Prints a row and keeps it.
     pub(crate) fn push(&mut self, row: Row) {
         row.print();
+        self.keep(row);
+    }
+
+    /// Keeps a row that was printed already.
+    pub(crate) fn keep(&mut self, row: Row) {
         let command = if row.command.is_empty() { self.command.clone() } else { row.command.clone() };
         self.rows.push(Row { command, ..row });
     }
@@ -170,7 +175,8 @@ impl Sheet {
         let folder = folder()?;
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let file = folder.join(format!("{}.json", self.name));
-        fs::write(&file, serde_json::to_string_pretty(self)?).with_context(|| format!("cannot write {}", file.display()))
+        fs::write(&file, serde_json::to_string_pretty(self)?)
+            .with_context(|| format!("cannot write {}", file.display()))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Must never outlive the bench, and must never put a proxy into the way: what it costs would be measured too.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::load::{Aim, Load, Outcome, Shape};
+use crate::subject::Memory;
 use crate::window::Window;
 
 const SECRET: &str = "a secret of benches, which is long enough to be one";
@@ -144,19 +145,21 @@ impl Stage {
         (0..self.nodes.len()).map(|node| self.metric(node, "hubbub_deliveries_total")).collect()
     }
 
+    /// The processes of the nodes.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.nodes.iter().filter_map(Node::pid).collect()
+    }
+
     /// Resident and proportional memory of all nodes, in bytes.
     pub(crate) fn memory(&self) -> Result<(u64, u64)> {
-        let mut sum = (0, 0);
-        for node in &self.nodes {
-            let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", node.pid().context("it runs")?))?;
-            let field = |name: &str| -> Result<u64> {
-                let line = text.lines().find_map(|line| line.strip_prefix(name)).context("no such field")?;
-                Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
-            };
-            sum = (sum.0 + field("Rss:")?, sum.1 + field("Pss:")?);
-        }
-        Ok(sum)
+        memory(&self.pids())
     }
+}
+
+/// Resident and proportional memory of processes, in bytes.
+pub(crate) fn memory(pids: &[u32]) -> Result<(u64, u64)> {
+    let all = pids.iter().map(|pid| Memory::of(*pid)).collect::<Result<Vec<_>>>()?;
+    Ok(all.iter().fold((0, 0), |sum, one| (sum.0 + one.resident, sum.1 + one.proportional)))
 }
 
 /// Nodes in the order in which connections take them. Connection `i` is in room `i mod rooms` and takes the node at the
