@@ -57,11 +57,11 @@ pub(crate) fn mixed(options: &Options) -> Result<()> {
     let outcome = Load { shape: &shape, aim: &stage.aim(1)?, folder: stage.folder(), processes }.run();
     let (rss, pss) = memory.end();
     let outcome = outcome?;
-    let note = outcome.note()?;
+    sheet.doubt(&outcome);
     let each = f64::from(connections);
     let cpu: Result<f64> = stage.nodes.iter().map(|node| outcome.cpu(&node.name)).sum();
     sheet.push(Row::new("connected to the end", "hubbub", outcome.count("connected")?, "").at_least(each));
-    sheet.push(Row::new("lost", "hubbub", outcome.lost()?, "").at_most(0.0).note(&note));
+    sheet.push(Row::new("lost", "hubbub", outcome.lost()?, "").at_most(0.0));
     sheet.push(Row::new("delivery p50", "hubbub", outcome.quantile("delivery", 0.5)?, "ms"));
     sheet.push(Row::new("delivery p99", "hubbub", outcome.quantile("delivery", 0.99)?, "ms").at_most(100.0));
     sheet.push(Row::new("deliveries a second", "hubbub", outcome.rate()?, "/s").higher());
@@ -121,12 +121,13 @@ pub(crate) fn giant(options: &GiantOptions) -> Result<()> {
     let cpu: Result<f64> = stage.nodes.iter().map(|node| outcome.cpu(&node.name)).sum();
     let price = cpu? * 1e6 / outcome.count("delivered")?;
     let frame_bytes = outcome.bytes_per_delivery()?;
-    let note = outcome.note()?;
+    sheet.doubt(&outcome);
     let (outcome, _) = stage.load(&steady, &aim)?;
+    sheet.doubt(&outcome);
     drop(stage);
 
     let (bare_last, bare_price) = bare(&single, nodes, frame_bytes)?;
-    sheet.push(Row::new("a single message until the last has it", "hubbub", until_last, "ms").note(&note));
+    sheet.push(Row::new("a single message until the last has it", "hubbub", until_last, "ms"));
     let shares = format!("each of {nodes} processes its own share of the connections, one share at a time");
     sheet.push(Row::new("a single message until the last has it", "bare", bare_last, "ms").note(&shares));
     sheet.push(Row::new("CPU of a delivery", "hubbub", price, "µs"));
@@ -134,7 +135,7 @@ pub(crate) fn giant(options: &GiantOptions) -> Result<()> {
     sheet.push(Row::new("10 messages/s for a minute: deliveries a second", "hubbub", outcome.rate()?, "/s").higher());
     sheet.push(Row::new("10 messages/s for a minute: p50", "hubbub", outcome.quantile("delivery", 0.5)?, "ms"));
     sheet.push(Row::new("10 messages/s for a minute: p99", "hubbub", outcome.quantile("delivery", 0.99)?, "ms"));
-    sheet.push(Row::new("lost", "hubbub", outcome.lost()?, "").at_most(0.0).note(&outcome.note()?));
+    sheet.push(Row::new("lost", "hubbub", outcome.lost()?, "").at_most(0.0));
     sheet.write()
 }
 

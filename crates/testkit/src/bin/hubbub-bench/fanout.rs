@@ -41,7 +41,6 @@ pub(crate) struct Options {
 #[derive(Default)]
 struct Rounds {
     figures: Vec<(&'static str, Vec<f64>)>,
-    note: String,
 }
 
 impl Rounds {
@@ -57,23 +56,27 @@ impl Rounds {
         median(found.map(|(_, figures)| figures.clone()).unwrap_or_default())
     }
 
-    fn hubbub(&mut self, outcome: &Outcome, window: &Window) -> Result<()> {
+    fn hubbub(&mut self, sheet: &mut Sheet, outcome: &Outcome, window: &Window) -> Result<()> {
+        sheet.doubt(outcome);
         for server in ["redis", "postgresql"] {
             window.per_delivery(server).into_iter().for_each(|price| self.add(server, price));
         }
         self.add("p50", outcome.quantile("delivery", 0.5)?);
         self.add("p99", outcome.quantile("delivery", 0.99)?);
         self.add("lost", outcome.lost()?);
-        let note = outcome.note()?;
-        if !note.is_empty() {
-            self.note = note;
-        }
         Ok(())
     }
 
     /// The bare server under the same load, with frames as long as those just seen.
-    fn bare(&mut self, price: f64, mode: Mode, cpus: Option<&str>, (shape, seen): (&Shape, &Outcome)) -> Result<()> {
+    fn bare(
+        &mut self,
+        sheet: &mut Sheet,
+        price: f64,
+        (mode, cpus): (Mode, Option<&str>),
+        (shape, seen): (&Shape, &Outcome),
+    ) -> Result<()> {
         let (bare, outcome) = floor::cost(mode, seen.bytes_per_delivery()?, cpus, shape)?;
+        sheet.doubt(&outcome);
         self.add("bare", bare);
         self.add("ratio", price / bare);
         self.add("bare p99", outcome.quantile("delivery", 0.99)?);
@@ -95,10 +98,10 @@ fn quiet(options: &Options, cpus: Option<&str>) -> Result<()> {
     let title = "One room, 1,000 listeners on node B, 10 senders on node A, 50 messages/s of 128 B";
     let mut sheet = Sheet::new("fanout-quiet", title, "fanout --only quiet")?;
     let shape = Shape::new("quiet", 1_010, 1).sending(50.0, 10).lasting(options.seconds);
-    let rounds = one_room(options, cpus, &shape, Mode::Direct)?;
+    let rounds = one_room(&mut sheet, options, &shape, (Mode::Direct, cpus))?;
     compare(&mut sheet, &rounds, Mode::Direct, 1.10);
     sheet.push(Row::new("delivery p50", "hubbub", rounds.median("p50"), "ms"));
-    sheet.push(Row::new("delivery p99", "hubbub", rounds.median("p99"), "ms").note(&rounds.note));
+    sheet.push(Row::new("delivery p99", "hubbub", rounds.median("p99"), "ms"));
     sheet.write()
 }
 
@@ -106,15 +109,15 @@ fn busy(options: &Options, cpus: Option<&str>) -> Result<()> {
     let title = "One room, 1,000 listeners on node B, 10 senders on node A, 500 messages/s of 128 B";
     let mut sheet = Sheet::new("fanout-busy", title, "fanout --only busy")?;
     let shape = Shape::new("busy", 1_010, 1).sending(500.0, 10).lasting(options.seconds);
-    let rounds = one_room(options, cpus, &shape, Mode::Joined)?;
+    let rounds = one_room(&mut sheet, options, &shape, (Mode::Joined, cpus))?;
     compare(&mut sheet, &rounds, Mode::Joined, 1.3);
     sheet.push(Row::new("delivery p50", "hubbub", rounds.median("p50"), "ms"));
-    sheet.push(Row::new("delivery p99", "hubbub", rounds.median("p99"), "ms").at_most(40.0).note(&rounds.note));
+    sheet.push(Row::new("delivery p99", "hubbub", rounds.median("p99"), "ms").at_most(40.0));
     sheet.write()
 }
 
 /// Listeners on the second node of two, senders on the first: what the second does is deliver.
-fn one_room(options: &Options, cpus: Option<&str>, shape: &Shape, mode: Mode) -> Result<Rounds> {
+fn one_room(sheet: &mut Sheet, options: &Options, shape: &Shape, (mode, cpus): (Mode, Option<&str>)) -> Result<Rounds> {
     let mut rounds = Rounds::default();
     for _ in 0..options.rounds {
         let stage = Stage::start(Sharing::Cluster, 2, shape.connections, cpus)?;
@@ -127,8 +130,8 @@ fn one_room(options: &Options, cpus: Option<&str>, shape: &Shape, mode: Mode) ->
         let price = outcome.cpu("node-1")? * 1e6 / (outcome.count("delivered")? * own);
         drop(stage);
         rounds.add("hubbub", price);
-        rounds.hubbub(&outcome, &window)?;
-        rounds.bare(price, mode, cpus, (shape, &outcome))?;
+        rounds.hubbub(sheet, &outcome, &window)?;
+        rounds.bare(sheet, price, (mode, cpus), (shape, &outcome))?;
     }
     Ok(rounds)
 }
@@ -144,12 +147,12 @@ fn rooms(options: &Options, cpus: Option<&str>) -> Result<()> {
         let price = (outcome.cpu("node-0")? + outcome.cpu("node-1")?) * 1e6 / outcome.count("delivered")?;
         drop(stage);
         rounds.add("hubbub", price);
-        rounds.hubbub(&outcome, &window)?;
-        rounds.bare(price, Mode::Direct, cpus, (&shape, &outcome))?;
+        rounds.hubbub(&mut sheet, &outcome, &window)?;
+        rounds.bare(&mut sheet, price, (Mode::Direct, cpus), (&shape, &outcome))?;
     }
     compare(&mut sheet, &rounds, Mode::Direct, 1.4);
     sheet.push(Row::new("delivery p50", "hubbub", rounds.median("p50"), "ms").at_most(3.0));
-    sheet.push(Row::new("delivery p99", "hubbub", rounds.median("p99"), "ms").at_most(10.0).note(&rounds.note));
+    sheet.push(Row::new("delivery p99", "hubbub", rounds.median("p99"), "ms").at_most(10.0));
     sheet.write()
 }
 

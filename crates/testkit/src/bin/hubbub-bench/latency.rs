@@ -30,11 +30,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             let shape = Shape::new("latency", 1_000, 100).sending(rate, 1).lasting(options.seconds);
             let stage = Stage::start(sharing, nodes, shape.connections, cpus.as_deref())?;
             let (outcome, _) = stage.load(&shape, &stage.aim(shape.rooms)?)?;
-            let note = outcome.note()?;
+            sheet.doubt(&outcome);
             for (quantile, share) in [("p50", 0.5), ("p99", 0.99)] {
                 let time = outcome.quantile("delivery", share)?;
                 let row = format!("{name}, {rate:.0} messages/s, {quantile}");
-                sheet.push(Row::new(&row, "hubbub", time, "ms").note(&note));
+                sheet.push(Row::new(&row, "hubbub", time, "ms"));
                 sheet.point(&format!("{name}, {quantile}"), ("messages a second", "ms"), (rate, time));
             }
         }

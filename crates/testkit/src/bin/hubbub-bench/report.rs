@@ -79,7 +79,7 @@ fn fill(text: &str, sheets: &Sheets) -> Result<String> {
         filled.push('\n');
         match sheets.get(name) {
             Some(sheet) => filled.push_str(&table::of(sheet)),
-            None => filled.push_str(&format!("Not measured yet: `cargo xtask bench {name}`.\n")),
+            None => filled.push_str("Not measured yet.\n"),
         }
         filled.push_str(END);
         rest = after;
@@ -114,6 +114,7 @@ mod tests {
             machine,
             versions: vec![("hubbub".to_owned(), "0.1.0".to_owned())],
             rows,
+            doubts: Vec::new(),
             series: Vec::new(),
         };
         sheet.point("a curve", ("rooms", "µs"), (10.0, 1.0));
@@ -128,7 +129,7 @@ mod tests {
         let filled = fill(text, &sheets).expect("marks in order");
         assert!(filled.starts_with("# Prose\n<!-- bench:a -->\n"), "{filled}");
         assert!(!filled.contains("old"), "{filled}");
-        assert!(filled.contains("<!-- /bench -->\nmore\n<!-- bench:b -->\nNot measured yet: `cargo xtask bench b`."));
+        assert!(filled.contains("<!-- /bench -->\nmore\n<!-- bench:b -->\nNot measured yet."));
         assert_eq!(fill(&filled, &sheets).expect("marks in order"), filled, "twice is as once");
         fill("<!-- bench:a -->", &sheets).expect_err("no end");
     }

@@ -16,12 +16,23 @@ const MEMBERS: u32 = 4;
 const RATE: f64 = 500.0;
 /// Most rooms that a connection may follow (`limits.subscriptions_per_connection`).
 const ROOMS_PER_CONNECTION_MAX: u32 = 1_000;
+/// Stored messages of `--long`.
+const LONG: u64 = 10_000_000;
 /// Rooms over which stored messages are spread.
 const FILLED_ROOMS: u64 = 1_000;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Ten million stored messages too: about ten minutes and 8 GB.
+    /// How many rooms.
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 1_000, 100_000])]
+    rooms: Vec<u32>,
+    /// How many stored messages.
+    #[arg(long, value_delimiter = ',', default_values_t = [10_000, 1_000_000])]
+    stored: Vec<u64>,
+    /// How many nodes.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4])]
+    nodes: Vec<usize>,
+    /// Ten million stored messages too: about ten minutes more and 10 GB.
     #[arg(long)]
     long: bool,
     /// Measured seconds of each step.
@@ -36,17 +47,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let cpus = cpus.as_deref();
     let title = "500 messages/s in rooms of 4: the price with more rooms, more stored messages, more nodes";
     let mut sheet = Sheet::new("scale", title, "scale")?;
-    for count in [10, 1_000, 100_000] {
+    for count in options.rooms.iter().copied() {
         let stage = Stage::start(Sharing::Cluster, 2, 1_000, cpus)?;
         step(&mut sheet, &stage, ("rooms", f64::from(count)), &shape(count, options.seconds))?;
     }
-    let stored: &[u64] = if options.long { &[10_000, 1_000_000, 10_000_000] } else { &[10_000, 1_000_000] };
-    for count in stored {
+    for count in options.stored.iter().copied().chain(options.long.then_some(LONG)) {
         let stage = Stage::start(Sharing::Cluster, 2, 1_000, cpus)?;
-        stage.postgres.as_ref().context("a cluster has PostgreSQL")?.run(&fill(*count))?;
-        step(&mut sheet, &stage, ("stored messages", *count as f64), &shape(1_000, options.seconds))?;
+        stage.postgres.as_ref().context("a cluster has PostgreSQL")?.run(&fill(count))?;
+        step(&mut sheet, &stage, ("stored messages", count as f64), &shape(1_000, options.seconds))?;
     }
-    for nodes in [1, 2, 4] {
+    for nodes in options.nodes.iter().copied() {
         let stage = Stage::start(Sharing::Cluster, nodes, 1_000, cpus)?;
         step(&mut sheet, &stage, ("nodes", nodes as f64), &shape(1_000, options.seconds))?;
     }
@@ -64,9 +74,9 @@ fn shape(rooms: u32, seconds: u32) -> Shape {
 fn step(sheet: &mut Sheet, stage: &Stage, (what, count): (&str, f64), shape: &Shape) -> Result<()> {
     let (outcome, window) = stage.load(shape, &stage.aim(shape.rooms)?)?;
     let Prices { delivery, append, postgresql } = Prices::of(stage, &outcome, &window)?;
-    let note = outcome.note()?;
+    sheet.doubt(&outcome);
     let name = |price: &str| format!("{price}, {count} {what}");
-    sheet.push(Row::new(&name("nodes' CPU of a delivery"), "hubbub", delivery, "µs").note(&note));
+    sheet.push(Row::new(&name("nodes' CPU of a delivery"), "hubbub", delivery, "µs"));
     sheet.push(Row::new(&name("nodes' CPU of an append and its deliveries"), "hubbub", append, "µs"));
     sheet.push(Row::new(&name("PostgreSQL's CPU of an append"), "postgresql", postgresql, "µs"));
     sheet.push(Row::new(&name("ack p99"), "hubbub", outcome.quantile("ack", 0.99)?, "ms"));

@@ -8,10 +8,14 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::load::Outcome;
 use crate::machine::{self, Machine};
 
 /// Where the sheets go when nobody says it: beside the folder that cargo built this program into.
 const FOLDER: &str = "HUBBUB_BENCH_FOLDER";
+
+/// Enough to know what is wrong.
+const DOUBTS_MAX: usize = 5;
 
 /// Which way is good.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -83,8 +87,16 @@ impl Row {
         let places = places(*measured);
         print!("{row:52} {subject:10} {measured:>14.places$} {unit:7}");
         if let Some(goal) = goal {
-            let verdict = if *hit == Some(true) { "HIT" } else { "MISS" };
-            print!(" goal {goal:>10}  ratio {:>5.2}  {verdict}", measured / goal);
+            let verdict = match hit {
+                Some(true) => "HIT",
+                Some(false) => "MISS",
+                None => "not judged",
+            };
+            print!(" goal {goal:>10}");
+            if *goal != 0.0 {
+                print!("  ratio {:>5.2}", measured / goal);
+            }
+            print!("  {verdict}");
         }
         println!("{}{note}", if note.is_empty() { "" } else { "  # " });
     }
@@ -127,6 +139,9 @@ pub(crate) struct Sheet {
     /// Programs and their versions.
     pub(crate) versions: Vec<(String, String)>,
     pub(crate) rows: Vec<Row>,
+    /// Why the figures are not judged: the load was the limit, not what was measured.
+    #[serde(default)]
+    pub(crate) doubts: Vec<String>,
     #[serde(default)]
     pub(crate) series: Vec<Series>,
 }
@@ -144,12 +159,24 @@ impl Sheet {
             machine: Machine::read()?,
             versions: machine::versions(),
             rows: Vec::new(),
+            doubts: Vec::new(),
             series: Vec::new(),
         })
     }
 
+    /// Takes over what speaks against a run: none of the sheet's goals is then judged, as hit or as missed.
+    pub(crate) fn doubt(&mut self, outcome: &Outcome) {
+        for doubt in outcome.doubts() {
+            println!("  not to be trusted: {doubt}");
+            if self.doubts.len() < DOUBTS_MAX && !self.doubts.contains(&doubt) {
+                self.doubts.push(doubt);
+            }
+        }
+    }
+
     /// Prints a row and keeps it.
     pub(crate) fn push(&mut self, row: Row) {
+        let row = if self.doubts.is_empty() { row } else { Row { hit: None, ..row } };
         row.print();
         self.keep(row);
     }

@@ -109,7 +109,7 @@ impl Stage {
 
     /// The address of a node.
     pub(crate) fn url(&self, node: usize) -> String {
-        format!("ws://127.0.0.1:{}", self.nodes[node].port)
+        format!("ws://127.0.0.1:{}/v1/ws", self.nodes[node].port)
     }
 
     /// Everybody on every node, the members of each room evenly spread over them.

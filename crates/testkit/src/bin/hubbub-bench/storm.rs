@@ -39,12 +39,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Shape::new("storm", connections, connections.div_ceil(20)).sending(200.0, 1).lasting(seconds).with(&storm);
     let stage = Stage::start(Sharing::Cluster, nodes, connections, cpus.as_deref())?;
     let (outcome, _) = stage.load(&shape, &stage.aim(shape.rooms)?)?;
-    let note = outcome.note()?;
+    sheet.doubt(&outcome);
     for (name, part) in [("p50", 0.5), ("p99", 0.99), ("the last", 1.0)] {
         let time = outcome.quantile("recover", part)? / 1e3;
         sheet.push(Row::new(&format!("from the cut until rooms are followed again, {name}"), "hubbub", time, "s"));
     }
-    sheet.push(Row::new("lost", "hubbub", outcome.lost()?, "").at_most(0.0).note(&note));
+    sheet.push(Row::new("lost", "hubbub", outcome.lost()?, "").at_most(0.0));
     let last = CUT + (outcome.quantile("recover", 1.0)? / 1e3).ceil() as i64;
     let end = i64::from(seconds);
     for (name, span) in [("before", (0, CUT)), ("during", (CUT, last + 1)), ("after", (last + 1, end))] {

@@ -27,6 +27,9 @@ pub(super) fn of(sheet: &Sheet) -> String {
         writeln!(text, "| {} |", cells.join(" | ")).ok();
     }
     text.push('\n');
+    if !sheet.doubts.is_empty() {
+        writeln!(text, "Not judged, since the load was the limit: {}.\n", sheet.doubts.join("; ")).ok();
+    }
     for (name, _) in plots::of(sheet) {
         writeln!(text, "![{title}](performance/{name}.svg)\n").ok();
     }
