@@ -1,7 +1,7 @@
 //! How many messages a second are appended and acknowledged, on PostgreSQL with its default durable settings and on
 //! SQLite: one by one, over many rooms, and in one hot room. Prints each rate beside its goal.
 //!
-//! `bench_append [seconds for each figure]`. Must never tell a database to be less durable than it is in production.
+//! `bench_append [seconds for each figure] [file for the rows as JSON]`. Must never tell a database to be less durable than it is in production.
 
 // The tests do more to a server than this does.
 #[allow(dead_code)]
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use hubbub_protocol::event::MessageSent;
 use hubbub_protocol::{MessageId, RoomId, RoomKind, RoomMember, RoomRole, UserId, UserRef};
 use hubbub_store::{Append, Appended, Guard, NewRoom, Store, StoreConfig};
+use serde_json::{Value, json};
 
 /// Writers that each wait for the answer before they send again.
 const WRITERS: usize = 2_000;
@@ -44,29 +45,45 @@ struct Figures {
 async fn main() -> Result<(), AnyError> {
     let seconds = std::env::args().nth(1).map_or(Ok(5), |text| text.parse())?;
     let length = Duration::from_secs(seconds);
-    let mut out = io::stdout();
+    let mut rows = Vec::new();
 
     let server = tokio::task::spawn_blocking(|| postgres::Server::start(&[])).await?;
     server.create_database("bench");
     let figures = measure(&server.url("bench"), length).await?;
     drop(server);
     let ratio = figures.many_rooms / figures.one_by_one;
-    writeln!(out, "postgres one by one    {:>9.0} messages/s", figures.one_by_one)?;
-    writeln!(out, "postgres {ROOMS} rooms     {:>9.0} messages/s", figures.many_rooms)?;
-    line(&mut out, "postgres batched / one by one", ratio, POSTGRES_RATIO_GOAL)?;
-    line(&mut out, "postgres one hot room, messages/s", figures.hot_room, POSTGRES_HOT_GOAL)?;
+    let one_by_one = "messages a second, one by one";
+    let (many_rooms, hot_room) = (format!("messages a second, {ROOMS} rooms"), "messages a second, one hot room");
+    rows.push(row(one_by_one, "postgresql", (figures.one_by_one, "/s"), None)?);
+    rows.push(row(&many_rooms, "postgresql", (figures.many_rooms, "/s"), None)?);
+    rows.push(row("batched over one by one", "postgresql", (ratio, "times"), Some(POSTGRES_RATIO_GOAL))?);
+    rows.push(row(hot_room, "postgresql", (figures.hot_room, "/s"), Some(POSTGRES_HOT_GOAL))?);
 
     let folder = tempfile::TempDir::new()?;
     let figures = measure(&format!("sqlite://{}", folder.path().join("bench.db").display()), length).await?;
-    writeln!(out, "sqlite one by one      {:>9.0} messages/s", figures.one_by_one)?;
-    line(&mut out, "sqlite many rooms, messages/s", figures.many_rooms, SQLITE_GOAL)?;
-    line(&mut out, "sqlite one hot room, messages/s", figures.hot_room, SQLITE_GOAL)?;
+    rows.push(row(one_by_one, "sqlite", (figures.one_by_one, "/s"), None)?);
+    rows.push(row(&many_rooms, "sqlite", (figures.many_rooms, "/s"), Some(SQLITE_GOAL))?);
+    rows.push(row(hot_room, "sqlite", (figures.hot_room, "/s"), Some(SQLITE_GOAL))?);
+    if let Some(file) = std::env::args().nth(2) {
+        std::fs::write(file, serde_json::to_string(&rows)?)?;
+    }
     Ok(())
 }
 
-fn line(out: &mut impl io::Write, what: &str, figure: f64, goal: f64) -> io::Result<()> {
-    let verdict = if figure >= goal { "met" } else { "MISSED" };
-    writeln!(out, "{what:<34} {figure:>9.1}   goal {goal:>8}   {:.2} of it: {verdict}", figure / goal)
+/// Prints a figure; more is better in all of them.
+fn row(what: &str, store: &str, (figure, unit): (f64, &str), goal: Option<f64>) -> Result<Value, AnyError> {
+    let mut out = io::stdout();
+    write!(out, "{what:<34} {store:10} {figure:>9.1} {unit:5}")?;
+    if let Some(goal) = goal {
+        let verdict = if figure >= goal { "HIT" } else { "MISS" };
+        write!(out, "   goal {goal:>8}   ratio {:.2}  {verdict}", figure / goal)?;
+    }
+    writeln!(out)?;
+    let hit = goal.map(|goal| figure >= goal);
+    let row = json!({
+        "row": what, "subject": store, "measured": figure, "unit": unit, "goal": goal, "better": "higher", "hit": hit,
+    });
+    Ok(row)
 }
 
 async fn measure(url: &str, length: Duration) -> Result<Figures, AnyError> {

@@ -2,6 +2,8 @@
 //!
 //! Owns the table of names. Must never measure anything itself: each program prints its figure beside its goal.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 
 use crate::project::Project;
@@ -10,48 +12,73 @@ use crate::tools::{self, Program};
 struct Bench {
     name: &'static str,
     what: &'static str,
-    /// Arguments of cargo.
-    command: &'static [&'static str],
+    /// On two processors.
+    takes: &'static str,
+    runner: Runner,
     servers: &'static [Program],
-    /// Whether it starts the `hubbub` binary.
-    binary: bool,
+    needs: &'static [Need],
 }
 
-const fn node(name: &'static str, what: &'static str, command: &'static [&'static str]) -> Bench {
-    Bench { name, what, command, servers: &[], binary: true }
+/// Who measures.
+enum Runner {
+    /// `cargo bench` of this package.
+    Criterion(&'static str),
+    /// `hubbub-bench` of the test kit.
+    Testkit,
 }
 
-const BENCHES: [Bench; 7] = [
+/// What has to be built besides.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Hubbub,
+    Load,
+    Append,
+}
+
+const fn criterion(name: &'static str, what: &'static str, package: &'static str) -> Bench {
+    Bench { name, what, takes: "1 min", runner: Runner::Criterion(package), servers: &[], needs: &[] }
+}
+
+/// Alone, on SQLite.
+const fn node(name: &'static str, what: &'static str, takes: &'static str) -> Bench {
+    Bench { name, what, takes, runner: Runner::Testkit, servers: &[], needs: &[Need::Hubbub] }
+}
+
+/// With PostgreSQL and Redis, under `hubbub-load`.
+const fn cluster(name: &'static str, what: &'static str, takes: &'static str) -> Bench {
+    let needs = &[Need::Hubbub, Need::Load];
+    Bench { name, what, takes, runner: Runner::Testkit, servers: &tools::SERVERS, needs }
+}
+
+const BENCHES: [Bench; 13] = [
     Bench {
         name: "append",
         what: "messages stored per second: batched against one by one, PostgreSQL and SQLite",
-        command: &["run", "--release", "--package=hubbub-store", "--example=bench_append", "--"],
+        takes: "1 min",
+        runner: Runner::Testkit,
         servers: &tools::SERVERS,
-        binary: false,
+        needs: &[Need::Append],
     },
+    criterion("codec", "the WebSocket codec against fastwebsockets and tungstenite", "--package=hubbub-websocket"),
+    criterion("decode", "commands decoded from JSON and MessagePack", "--package=hubbub-protocol"),
+    node("idle", "memory of an idle connection, plain and TLS", "2 min"),
+    node("accept", "CPU per accepted connection, plain and TLS, against the bare handshake", "1 min"),
+    cluster("fanout", "CPU of a delivery beside a bare server: a quiet room, many rooms, a busy one", "12 min"),
+    cluster("hot-room", "the most deliveries/s of one room with p99 < 100 ms, beside a bare server", "15 min"),
+    cluster("latency", "from send to delivery at 100 to 2,500 messages/s, one node and two", "5 min"),
+    cluster("storm", "20,000 connections cut at once: until they are back, what was lost", "3 min"),
+    cluster("scale", "prices with more rooms, more stored messages, more nodes (`--long`: 10 M messages)", "15 min"),
+    cluster("crowd", "100,000 connections in rooms of all sizes (`--connections`, `--minutes`)", "20 min, 10 GB"),
+    cluster("giant-room", "100,000 connections in one room (`--connections`)", "20 min, 10 GB"),
     Bench {
-        name: "codec",
-        what: "the WebSocket codec against fastwebsockets and tungstenite",
-        command: &["bench", "--package=hubbub-websocket", "--"],
+        name: "report",
+        what: "tables and plots of the newest results, into docs/performance.md and docs/performance",
+        takes: "at once",
+        runner: Runner::Testkit,
         servers: &[],
-        binary: false,
+        needs: &[],
     },
-    Bench {
-        name: "decode",
-        what: "commands decoded from JSON and MessagePack",
-        command: &["bench", "--package=hubbub-protocol", "--"],
-        servers: &[],
-        binary: false,
-    },
-    node("idle", "memory of an idle connection, plain and TLS", &testkit("idle")),
-    node("accept", "CPU per accepted connection, plain and TLS, against the bare handshake", &testkit("accept")),
-    node("latency", "from send to delivery on another socket", &testkit("latency")),
-    node("fanout", "cost of one delivery in a large room", &testkit("fanout")),
 ];
-
-const fn testkit(name: &'static str) -> [&'static str; 6] {
-    ["run", "--release", "--package=hubbub-testkit", "--bin=hubbub-bench", "--", name]
-}
 
 /// Runs the bench of this name with the user's arguments; without a name, lists them.
 pub(crate) fn run(project: &Project, name: Option<&str>, args: &[String]) -> Result<()> {
@@ -65,15 +92,54 @@ pub(crate) fn run(project: &Project, name: Option<&str>, args: &[String]) -> Res
     };
     tools::ensure(project, &tools::BUILD)?;
     tools::ensure(project, bench.servers)?;
-    let mut command = project.cargo().args(bench.command).args(args);
-    if bench.binary {
-        command = command.env("HUBBUB_BIN", project.build_hubbub(true)?);
+    let mut command = match bench.runner {
+        Runner::Criterion(package) => project.cargo().args(["bench", package, "--"]),
+        Runner::Testkit => {
+            let run = ["run", "--release", "--package=hubbub-testkit", "--bin=hubbub-bench", "--", name];
+            project.cargo().args(run).env("HUBBUB_BENCH_FOLDER", project.target.join("bench"))
+        }
+    };
+    command = command.args(args);
+    for need in bench.needs {
+        let (variable, program) = build(project, *need)?;
+        command = command.env(variable, program);
     }
     Ok(command.run()?)
 }
 
+/// Builds it in release; the variable by which it is found, and where it lies.
+fn build(project: &Project, need: Need) -> Result<(&'static str, PathBuf)> {
+    let release = project.target.join("release");
+    let cargo = || project.cargo().args(["build", "--release"]);
+    Ok(match need {
+        Need::Hubbub => ("HUBBUB_BIN", project.build_hubbub(true)?),
+        Need::Load => {
+            cargo().args(["--package=hubbub-load", "--bin=hubbub-load"]).run()?;
+            ("HUBBUB_LOAD_BIN", release.join("hubbub-load"))
+        }
+        Need::Append => {
+            cargo().args(["--package=hubbub-store", "--example=bench_append"]).run()?;
+            ("HUBBUB_APPEND_BIN", release.join("examples").join("bench_append"))
+        }
+    })
+}
+
 fn list() {
-    for Bench { name, what, .. } in &BENCHES {
-        println!("{name:8} {what}");
+    for Bench { name, what, takes, .. } in &BENCHES {
+        println!("{name:10} {takes:14} {what}");
+    }
+    println!("\nResults go to target/bench/NAME.json; `bench report` puts the newest into the documents.");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_different() {
+        let mut names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), BENCHES.len());
     }
 }

@@ -39,6 +39,7 @@ pub struct Node {
     /// Its log, its data and its working folder.
     folder: PathBuf,
     environment: Vec<(String, String)>,
+    cpus: Option<String>,
     process: Option<Process>,
 }
 
@@ -60,7 +61,13 @@ impl Node {
         all.extend_from_slice(environment);
         let program = binary()?;
         let name = name.to_owned();
-        Ok(Self { name, port, ops_port, program, folder: folder.to_path_buf(), environment: all, process: None })
+        let folder = folder.to_path_buf();
+        Ok(Self { name, port, ops_port, program, folder, environment: all, cpus: None, process: None })
+    }
+
+    /// Runs on these processors alone from the next start on, such as `0` or `0-3`: it then counts no others either.
+    pub fn on_cpus(&mut self, cpus: &str) {
+        self.cpus = Some(cpus.to_owned());
     }
 
     /// Sets or replaces a variable for the next start.
@@ -73,7 +80,20 @@ impl Node {
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(arguments).current_dir(&self.folder);
+        command.args(arguments);
+        self.equip(command)
+    }
+
+    /// `taskset` becomes the node, so that its process id is the node's.
+    fn serve(&self) -> Command {
+        let Some(cpus) = &self.cpus else { return self.command(&["serve"]) };
+        let mut command = Command::new("taskset");
+        command.args(["-c", cpus]).arg(&self.program).arg("serve");
+        self.equip(command)
+    }
+
+    fn equip(&self, mut command: Command) -> Command {
+        command.current_dir(&self.folder);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HUBBUB_")) {
             command.env_remove(name);
         }
@@ -87,7 +107,7 @@ impl Node {
     /// When the program cannot be started.
     pub fn launch(&mut self) -> Result<()> {
         if self.process.is_none() {
-            self.process = Some(Process::start(&self.name, self.command(&["serve"]), &self.log())?);
+            self.process = Some(Process::start(&self.name, self.serve(), &self.log())?);
         }
         Ok(())
     }

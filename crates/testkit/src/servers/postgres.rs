@@ -49,7 +49,7 @@ impl Postgres {
     /// # Errors
     /// When PostgreSQL is not installed or the folder cannot be made.
     pub fn new(log: PathBuf) -> Result<Self> {
-        let initdb = find_program("initdb", "postgresql", &versions(Path::new(FOLDER)))?;
+        let initdb = program("initdb")?;
         let programs = initdb.parent().context("a program lies in a folder")?.to_path_buf();
         let folder = tempfile::Builder::new().prefix("hubbub-postgresql-").tempdir()?;
         let owner = if is_root() { Some(postgres_user()?) } else { None };
@@ -121,6 +121,25 @@ impl Postgres {
         process.wait(STOP_LIMIT).await.map(drop)
     }
 
+    /// The id of its first process while it runs; the sessions are its children.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
+    /// Runs statements in the database `hubbub`, for as long as they take, and returns what they answer.
+    ///
+    /// # Errors
+    /// With what PostgreSQL said.
+    pub fn run(&self, statements: &str) -> Result<String> {
+        let mut command = self.command("psql");
+        command.args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", "hubbub"]);
+        command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1"]);
+        let answer = command.args(["--command", statements, "hubbub"]).output().context("cannot start psql")?;
+        ensure!(answer.status.success(), "psql: {}", String::from_utf8_lossy(&answer.stderr).trim());
+        Ok(String::from_utf8_lossy(&answer.stdout).trim().to_owned())
+    }
+
     fn database(&self) -> PathBuf {
         self.folder.path().join("database")
     }
@@ -145,6 +164,14 @@ impl Drop for Postgres {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
     }
+}
+
+/// One of PostgreSQL's programs, of the newest version that is installed.
+///
+/// # Errors
+/// When it is not installed.
+pub fn program(name: &str) -> Result<PathBuf> {
+    find_program(name, "postgresql", &versions(Path::new(FOLDER)))
 }
 
 /// The `bin` folders of every installed PostgreSQL, newest first.

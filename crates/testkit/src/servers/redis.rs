@@ -49,6 +49,12 @@ impl Redis {
         Ok(())
     }
 
+    /// Its process id while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
     /// Ends it at once.
     pub fn kill(&mut self) {
         self.process = None;

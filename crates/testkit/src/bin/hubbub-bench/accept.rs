@@ -12,8 +12,8 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::idle;
 use crate::peer::{Dialer, Peer};
+use crate::sheet::{Row, Sheet};
 use crate::subject::{Subject, cpu_of};
-use crate::{line, note};
 
 /// The goal of the issue, in µs of CPU: plain, with token and subscription.
 const GOAL_PLAIN_US: f64 = 90.0;
@@ -34,12 +34,13 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let (plain, bare_plain) = (node(false, options)?, bare(false, options)?);
     let (tls, bare_tls) = (node(true, options)?, bare(true, options)?);
-    line("plain: CPU of an accept with token and subscription", plain, "µs", GOAL_PLAIN_US);
-    note("plain: a bare accept loop, which is the kernel's part", bare_plain, "µs");
-    note("TLS: CPU of an accept with token and subscription", tls, "µs");
-    note("TLS: a bare accept loop with the same handshake", bare_tls, "µs");
-    line("TLS: over the bare handshake", tls / bare_tls, "times", GOAL_TLS_RATIO);
-    Ok(())
+    let mut sheet = Sheet::new("accept", "CPU of an accept with token and subscription, SQLite", "accept")?;
+    sheet.push(Row::new("plain", "hubbub", plain, "µs").at_most(GOAL_PLAIN_US));
+    sheet.push(Row::new("plain", "bare", bare_plain, "µs").note("the kernel's part"));
+    sheet.push(Row::new("TLS", "hubbub", tls, "µs"));
+    sheet.push(Row::new("TLS", "bare", bare_tls, "µs").note("with the same handshake"));
+    sheet.push(Row::new("TLS over the bare handshake", "hubbub", tls / bare_tls, "times").at_most(GOAL_TLS_RATIO));
+    sheet.write()
 }
 
 fn per_accept(before: Duration, after: Duration, options: &Options) -> f64 {

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Result, bail};
 
 use crate::peer::Peer;
+use crate::sheet::{Row, Sheet};
 use crate::subject::Subject;
-use crate::{line, note};
 
 /// Opened and closed before anything is measured.
 const WARM_UP: usize = 1_000;
@@ -29,6 +29,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let mut sheet = Sheet::new("idle", "Memory of a connection that does nothing", "idle")?;
     for (tls, name, goal) in [(false, "plain", GOAL_PLAIN), (true, "TLS", GOAL_TLS)] {
         let mut subject = Subject::start(tls)?;
         churn(&mut subject, WARM_UP)?;
@@ -42,24 +43,28 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         let following = subject.memory()?;
         let each = |bytes: u64, before: u64| bytes.saturating_sub(before) as f64 / options.connections as f64;
-        line(&format!("{name}: bytes of an idle connection"), each(idle.anonymous, before.anonymous), "B", goal);
-        note(&format!("{name}: the same by PSS"), each(idle.proportional, before.proportional), "B");
-        note(&format!("{name}: with one room followed"), each(following.anonymous, before.anonymous), "B");
+        let (alone, all) = (each(idle.anonymous, before.anonymous), each(idle.proportional, before.proportional));
+        sheet.push(Row::new(&format!("{name}: an idle connection"), "hubbub", alone, "B").at_most(goal));
+        sheet.push(Row::new(&format!("{name}: the same by PSS"), "hubbub", all, "B"));
+        let following = each(following.anonymous, before.anonymous);
+        sheet.push(Row::new(&format!("{name}: with one room followed"), "hubbub", following, "B"));
         peers.into_iter().try_for_each(Peer::reset)?;
         subject.settle(0)?;
     }
-    growth(options.rounds)
+    growth(&mut sheet, options.rounds)?;
+    sheet.write()
 }
 
 /// On a node of its own, since what many connections left behind is given back to the kernel bit by bit.
-fn growth(rounds: usize) -> Result<()> {
+fn growth(sheet: &mut Sheet, rounds: usize) -> Result<()> {
     let mut subject = Subject::start(false)?;
     churn(&mut subject, rounds / 5)?;
     let before = subject.memory()?.anonymous;
     churn(&mut subject, rounds)?;
     let after = subject.memory()?.anonymous;
     let grown = after as f64 - before as f64;
-    println!("plain: growth over {rounds} rounds {:>20.0} B (goal 0; {:.3} B each)", grown, grown / rounds as f64);
+    let note = format!("{:.3} B for each of {rounds} connects and disconnects", grown / rounds as f64);
+    sheet.push(Row::new("plain: growth", "hubbub", grown, "B").at_most(0.0).note(&note));
     Ok(())
 }
 

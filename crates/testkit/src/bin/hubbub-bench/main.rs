@@ -5,11 +5,25 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 mod accept;
+mod append;
 mod bare;
-mod flow;
+mod crowd;
+mod fanout;
+mod floor;
+mod hot_room;
 mod idle;
+mod latency;
+mod load;
+mod machine;
 mod peer;
+mod pin;
+mod report;
+mod scale;
+mod sheet;
+mod stage;
+mod storm;
 mod subject;
+mod window;
 
 use std::process::ExitCode;
 
@@ -29,10 +43,24 @@ enum Bench {
     Idle(idle::Options),
     /// CPU of an accepted connection, plain and TLS, against a bare accept loop.
     Accept(accept::Options),
-    /// From send to delivery on another socket.
-    Latency(flow::LatencyOptions),
-    /// CPU of one delivery in a large room.
-    Fanout(flow::FanoutOptions),
+    /// Messages stored a second; runs the example `bench_append` of the store.
+    Append(append::Options),
+    /// From send to delivery on another socket, at several rates.
+    Latency(latency::Options),
+    /// CPU of a delivery beside that of a server that does nothing else.
+    Fanout(fanout::Options),
+    /// The most deliveries a second in one room.
+    HotRoom(hot_room::Options),
+    /// Everybody loses the connection and comes back.
+    Storm(storm::Options),
+    /// Prices with more rooms, more stored messages, more nodes.
+    Scale(scale::Options),
+    /// A hundred thousand connections in rooms of all sizes.
+    Crowd(crowd::Options),
+    /// A hundred thousand connections in one room.
+    GiantRoom(crowd::GiantOptions),
+    /// Tables and plots of the newest results, into `docs`.
+    Report(report::Options),
     /// A bare accept loop, for `accept`.
     #[command(hide = true)]
     Bare(bare::Options),
@@ -52,18 +80,15 @@ fn run(bench: Bench) -> Result<()> {
     match bench {
         Bench::Idle(options) => idle::run(&options),
         Bench::Accept(options) => accept::run(&options),
-        Bench::Latency(options) => flow::latency(&options),
-        Bench::Fanout(options) => flow::fanout(&options),
+        Bench::Append(options) => append::run(&options),
+        Bench::Latency(options) => latency::run(&options),
+        Bench::Fanout(options) => fanout::run(&options),
+        Bench::HotRoom(options) => hot_room::run(&options),
+        Bench::Storm(options) => storm::run(&options),
+        Bench::Scale(options) => scale::run(&options),
+        Bench::Crowd(options) => crowd::mixed(&options),
+        Bench::GiantRoom(options) => crowd::giant(&options),
+        Bench::Report(options) => report::run(&options),
         Bench::Bare(options) => bare::run(&options),
     }
-}
-
-/// One line: what was measured, its goal, and their ratio (below 1 is better than the goal).
-fn line(what: &str, measured: f64, unit: &str, goal: f64) {
-    println!("{what:52} {measured:>10.2} {unit:6} goal {goal:>8.2}   ratio {:>5.2}", measured / goal);
-}
-
-/// One line without a goal.
-fn note(what: &str, measured: f64, unit: &str) {
-    println!("{what:52} {measured:>10.2} {unit}");
 }

@@ -103,10 +103,12 @@ pub(crate) struct Memory {
     pub(crate) anonymous: u64,
     /// All of it, shared pages by their share.
     pub(crate) proportional: u64,
+    /// All of it, shared pages whole.
+    pub(crate) resident: u64,
 }
 
 impl Memory {
-    fn of(pid: u32) -> Result<Self> {
+    pub(crate) fn of(pid: u32) -> Result<Self> {
         let path = PathBuf::from(format!("/proc/{pid}/smaps_rollup"));
         let text = fs::read_to_string(path)?;
         let field = |name: &str| -> Result<u64> {
@@ -114,7 +116,7 @@ impl Memory {
             let number = line.and_then(|line| line.trim().strip_suffix("kB")).context("no such field")?;
             Ok(number.trim().parse::<u64>()? * 1024)
         };
-        Ok(Self { anonymous: field("Anonymous")?, proportional: field("Pss")? })
+        Ok(Self { anonymous: field("Anonymous")?, proportional: field("Pss")?, resident: field("Rss")? })
     }
 }
 

@@ -1,0 +1,329 @@
+//! `hubbub-load` as a child process: the scenario that it is given, the flags, and what it writes.
+//!
+//! Must never read its report but by name: the form grows.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+/// The program, when it does not lie beside this one.
+const BINARY: &str = "HUBBUB_LOAD_BIN";
+
+/// Sockets that one process may hold, a few less than the usual limit of open files.
+pub(crate) const CONNECTIONS_PER_PROCESS: u32 = 19_000;
+
+/// How long each step of a search is measured.
+const STEP: &str = "15s";
+/// How close a search has to come.
+const PRECISION: &str = "5%";
+
+/// Where `hubbub-load` is.
+pub(crate) fn program() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os(BINARY) {
+        return Ok(path.into());
+    }
+    let own = std::env::current_exe()?;
+    let beside = own.parent().map(|folder| folder.join("hubbub-load")).filter(|file| file.is_file());
+    beside.context("there is no hubbub-load: `cargo build --release -p hubbub-load`, or set HUBBUB_LOAD_BIN")
+}
+
+/// A scenario, as far as benches differ.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub(crate) name: &'static str,
+    pub(crate) connections: u32,
+    pub(crate) rooms: u32,
+    pub(crate) per_connection: u32,
+    /// Messages a second over all rooms.
+    pub(crate) per_second: f64,
+    pub(crate) senders_per_room: u32,
+    /// Measured seconds.
+    pub(crate) seconds: u32,
+    /// Connections opened a second.
+    pub(crate) arrivals: u32,
+    /// Anything further, as lines of TOML.
+    pub(crate) further: String,
+}
+
+impl Shape {
+    /// So many connections spread over so many rooms.
+    pub(crate) fn new(name: &'static str, connections: u32, rooms: u32) -> Self {
+        Self {
+            name,
+            connections,
+            rooms,
+            per_connection: 1,
+            per_second: 0.0,
+            senders_per_room: 1,
+            seconds: 20,
+            arrivals: 1_000,
+            further: String::new(),
+        }
+    }
+
+    /// So many messages a second, by so many of each room.
+    pub(crate) fn sending(self, per_second: f64, senders_per_room: u32) -> Self {
+        Self { per_second, senders_per_room, ..self }
+    }
+
+    /// Measured for so long.
+    pub(crate) fn lasting(self, seconds: u32) -> Self {
+        Self { seconds, ..self }
+    }
+
+    /// Each in several rooms.
+    pub(crate) fn each_in(self, per_connection: u32) -> Self {
+        Self { per_connection, ..self }
+    }
+
+    /// With further lines, which may be tables.
+    pub(crate) fn with(self, further: &str) -> Self {
+        Self { further: further.to_owned(), ..self }
+    }
+
+    /// Load processes that can hold the connections.
+    pub(crate) fn processes(&self) -> u32 {
+        self.connections.div_ceil(CONNECTIONS_PER_PROCESS).max(1)
+    }
+
+    /// The scenario's text.
+    pub(crate) fn text(&self) -> String {
+        let Self { name, connections, rooms, per_connection, per_second, senders_per_room, seconds, .. } = self;
+        format!(
+            "about = \"The shape {name} of the benches\"\nduration = \"{seconds}s\"\nwarmup = \"3s\"\n\
+             settle = \"10s\"\nconnections.count = {connections}\nconnections.per_second = {}\n\
+             rooms.count = {rooms}\nrooms.per_connection = {per_connection}\nmessages.per_second = {per_second}\n\
+             messages.senders_per_room = {senders_per_room}\nmessages.arrivals = \"even\"\nmessages.body = 128\n{}",
+            self.arrivals, self.further
+        )
+    }
+}
+
+/// Where a load goes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Aim {
+    /// `hubbub` or `raw`.
+    pub(crate) peer: &'static str,
+    pub(crate) urls: Vec<String>,
+    /// Where those that send go instead; empty: as all.
+    pub(crate) sender_urls: Vec<String>,
+    pub(crate) tokens: Option<PathBuf>,
+    /// Processes whose CPU time is wanted.
+    pub(crate) watched: Vec<(String, u32)>,
+}
+
+/// A load to be driven.
+#[derive(Debug)]
+pub(crate) struct Load<'a> {
+    pub(crate) shape: &'a Shape,
+    pub(crate) aim: &'a Aim,
+    /// Where its files go.
+    pub(crate) folder: &'a Path,
+    /// At least as many load processes.
+    pub(crate) processes: u32,
+}
+
+impl Load<'_> {
+    /// Runs it to its end.
+    pub(crate) fn run(&self) -> Result<Outcome> {
+        let outcome = self.drive("run", &[])?.outcome()?;
+        for reason in outcome.doubts() {
+            // What it did before that is no figure of anything.
+            ensure!(!reason.starts_with("the run failed"), "hubbub-load: {reason}");
+        }
+        Ok(outcome)
+    }
+
+    /// The run at the highest rate of messages between `from` and `to` at which the conditions hold; none when they do
+    /// not hold at `from`.
+    pub(crate) fn search(&self, conditions: &str, (from, to): (f64, f64)) -> Result<Option<Outcome>> {
+        let range = [
+            ("--slo", conditions.to_owned()),
+            ("--over", "rate".to_owned()),
+            ("--from", from.to_string()),
+            ("--to", to.to_string()),
+            ("--step-duration", STEP.to_owned()),
+            ("--precision", PRECISION.to_owned()),
+        ];
+        let driven = self.drive("search", &range)?;
+        if let Driven::Nothing(said) = &driven
+            && said.contains("did not hold")
+        {
+            return Ok(None);
+        }
+        driven.outcome().map(Some)
+    }
+
+    fn drive(&self, verb: &str, further: &[(&str, String)]) -> Result<Driven> {
+        let scenario = self.folder.join(format!("{}.toml", self.shape.name));
+        let result = self.folder.join(format!("{}-{verb}.json", self.shape.name));
+        fs::write(&scenario, self.shape.text())?;
+        if result.exists() {
+            fs::remove_file(&result)?;
+        }
+        let processes = self.shape.processes().max(self.processes).to_string();
+        let mut command = Command::new(program()?);
+        command.arg(verb).arg(&scenario).args(["--peer", self.aim.peer, "--quiet", "--yes-i-own-this"]);
+        command.args(["--seed", "1", "--processes", &processes, "--json"]).arg(&result);
+        for (flag, urls) in [("--url", &self.aim.urls), ("--sender-url", &self.aim.sender_urls)] {
+            command.args(urls.iter().flat_map(|url| [flag, url]));
+        }
+        for (name, pid) in &self.aim.watched {
+            command.arg("--watch").arg(format!("{name}={pid}"));
+        }
+        if let Some(tokens) = &self.aim.tokens {
+            command.arg("--tokens").arg(tokens);
+        }
+        command.args(further.iter().flat_map(|(flag, value)| [*flag, value]));
+        let output = command.stdin(Stdio::null()).output().context("cannot start hubbub-load")?;
+        // It ends with a failure too when something was lost; then there is a result that says so.
+        let Ok(text) = fs::read_to_string(&result) else {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Ok(Driven::Nothing(format!("hubbub-load {verb}: {}: {}", output.status, said.trim())));
+        };
+        Ok(Driven::Report(serde_json::from_str(&text)?))
+    }
+}
+
+/// What the program left behind.
+enum Driven {
+    Report(Value),
+    /// No result, and what it said.
+    Nothing(String),
+}
+
+impl Driven {
+    fn outcome(self) -> Result<Outcome> {
+        match self {
+            Self::Report(report) => Ok(Outcome(report)),
+            Self::Nothing(said) => bail!(said),
+        }
+    }
+}
+
+/// What a run left.
+#[derive(Debug)]
+pub(crate) struct Outcome(pub(crate) Value);
+
+impl Outcome {
+    /// Why its figures may not be believed.
+    pub(crate) fn doubts(&self) -> Vec<String> {
+        let reasons = self.0["validity"]["reasons"].as_array().into_iter().flatten();
+        reasons.filter_map(|reason| reason.as_str().map(str::to_owned)).collect()
+    }
+
+    /// A count of the measured time, such as `delivered`.
+    pub(crate) fn count(&self, name: &str) -> Result<f64> {
+        let count = &self.0["measured"][name];
+        count.as_f64().with_context(|| format!("the result has no `measured.{name}`"))
+    }
+
+    /// Bytes that came in for each delivery: frames with their heads, and the few answers between them.
+    pub(crate) fn bytes_per_delivery(&self) -> Result<u32> {
+        Ok((self.count("bytes_in")? / self.count("delivered")?) as u32)
+    }
+
+    /// Deliveries a second.
+    pub(crate) fn rate(&self) -> Result<f64> {
+        Ok(self.count("delivered")? / self.seconds()?)
+    }
+
+    /// The measured time in seconds.
+    pub(crate) fn seconds(&self) -> Result<f64> {
+        self.0["measured_seconds"].as_f64().context("the result has no `measured_seconds`")
+    }
+
+    /// Acked messages that somebody did not get.
+    pub(crate) fn lost(&self) -> Result<f64> {
+        self.0["verdict"]["total"]["lost"].as_f64().context("the result has no verdict")
+    }
+
+    /// CPU seconds of a watched process in the measured time.
+    pub(crate) fn cpu(&self, name: &str) -> Result<f64> {
+        let observed = self.0["observed"].as_array().into_iter().flatten();
+        let found = observed.filter(|process| process["name"] == name).find_map(|it| it["cpu_seconds"].as_f64());
+        found.with_context(|| format!("`{name}` was not watched"))
+    }
+
+    /// The time in milliseconds that this share of `delivery`, `ack`, `recover`, … did not exceed.
+    pub(crate) fn quantile(&self, timing: &str, share: f64) -> Result<f64> {
+        let steps = pairs(&self.0["timings"][timing]);
+        ensure!(!steps.is_empty(), "nothing was timed as `{timing}`");
+        Ok(quantile(&steps, share))
+    }
+
+    /// The same over the seconds from `from` to before `to`; none when nothing was timed in them.
+    pub(crate) fn quantile_between(&self, timing: &str, share: f64, (from, to): (i64, i64)) -> Option<f64> {
+        let seconds = self.0["seconds"].as_array().into_iter().flatten();
+        let within = seconds.filter(|second| second["at"].as_i64().is_some_and(|at| (from..to).contains(&at)));
+        let mut steps: Vec<(u64, u64)> = within.flat_map(|second| pairs(&second["timings"][timing])).collect();
+        steps.sort_unstable();
+        (!steps.is_empty()).then(|| quantile(&steps, share))
+    }
+}
+
+/// Pairs of microseconds and counts.
+fn pairs(value: &Value) -> Vec<(u64, u64)> {
+    let pairs = value.as_array().into_iter().flatten();
+    pairs.filter_map(|pair| Some((pair.get(0)?.as_u64()?, pair.get(1)?.as_u64()?))).collect()
+}
+
+/// In milliseconds, of pairs in order.
+fn quantile(steps: &[(u64, u64)], share: f64) -> f64 {
+    let total: u64 = steps.iter().map(|(_, count)| count).sum();
+    let wanted = (share * total as f64).ceil().max(1.0) as u64;
+    let mut seen = 0;
+    let reached = steps.iter().find(|(_, count)| {
+        seen += count;
+        seen >= wanted
+    });
+    reached.or(steps.last()).map_or(f64::NAN, |(micros, _)| *micros as f64 / 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn outcome() -> Outcome {
+        Outcome(json!({
+            "validity": { "reasons": ["the driver was late"] },
+            "measured_seconds": 20.0,
+            "measured": { "delivered": 5000 },
+            "timings": { "delivery": [[1000, 98], [5000, 1], [9000, 1]] },
+            "verdict": { "total": { "lost": 2 } },
+            "observed": [{ "name": "node-0", "cpu_seconds": 1.5 }],
+            "seconds": [
+                { "at": 0, "timings": { "delivery": [[3000, 1]] } },
+                { "at": 1, "timings": { "delivery": [[1000, 99], [7000, 1]] } },
+            ],
+        }))
+    }
+
+    #[test]
+    fn a_result_is_read_by_name() {
+        let outcome = outcome();
+        assert_eq!(outcome.count("delivered").expect("there"), 5000.0);
+        assert_eq!(outcome.cpu("node-0").expect("there"), 1.5);
+        outcome.cpu("node-1").expect_err("not watched");
+        assert_eq!((outcome.lost().expect("judged"), outcome.doubts()), (2.0, vec!["the driver was late".to_owned()]));
+        assert_eq!(outcome.quantile("delivery", 0.5).expect("there"), 1.0);
+        assert_eq!(outcome.quantile("delivery", 0.99).expect("there"), 5.0);
+        assert_eq!(outcome.quantile("delivery", 1.0).expect("there"), 9.0);
+        outcome.quantile("recover", 0.5).expect_err("nothing timed");
+        assert_eq!(outcome.quantile_between("delivery", 0.5, (0, 2)), Some(1.0));
+        assert_eq!(outcome.quantile_between("delivery", 1.0, (0, 1)), Some(3.0));
+        assert_eq!(outcome.quantile_between("delivery", 1.0, (5, 9)), None);
+    }
+
+    #[test]
+    fn processes_are_enough_for_the_sockets() {
+        assert_eq!(Shape::new("a", 1, 1).processes(), 1);
+        assert_eq!(Shape::new("a", 20_000, 1).processes(), 2);
+        assert_eq!(Shape::new("a", 100_000, 1).processes(), 6);
+    }
+}
