@@ -9,7 +9,6 @@ use crate::harness::{World, event, eventually};
 on_both_engines! {
     what_is_published_arrives_as_it_was
     order_is_kept_over_batches_of_all_sizes
-    ones_own_events_arrive_once
     only_subscribed_rooms_arrive
     subscriptions_are_counted
     leaving_and_coming_back_in_one_breath_stays_subscribed
@@ -52,7 +51,9 @@ async fn order_is_kept_over_batches_of_all_sizes(world: World) {
     }
 }
 
-async fn ones_own_events_arrive_once(world: World) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ones_own_events_arrive_once() {
+    let world = World::redis().await;
     let (here, there) = (world.node("here").await, world.node("there").await);
     let room = RoomId::new();
     here.bus.subscribe(room).await.unwrap();
