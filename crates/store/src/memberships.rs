@@ -5,6 +5,7 @@
 //! statement that began before the question.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use hubbub_protocol::{RoomId, RoomRole, Seq, UserId};
 use parking_lot::Mutex;
@@ -24,6 +25,8 @@ const SECOND_READER_AT: usize = 64;
 const READERS_MAX: usize = 2;
 /// Most questions that wait.
 const WAITING_MAX: usize = 65_536;
+/// How long a question may wait for its turn and for its statement, which has its own limits.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a user may do in a room and the room's head; none when no member.
 type Membership = Option<(RoomRole, Seq)>;
@@ -56,14 +59,31 @@ impl Memberships {
         Ok(wanted)
     }
 
-    /// What the next statement reads. The reader that gets nothing has ended.
+    /// What the next statement reads, without those who have gone. The reader that gets nothing has ended.
     fn take(&self) -> Vec<Question> {
         let mut state = self.0.lock();
-        let count = state.waiting.len().min(STATEMENT_ROWS_MAX);
-        if count == 0 {
+        let mut taken = Vec::new();
+        while taken.len() < STATEMENT_ROWS_MAX
+            && let Some(question) = state.waiting.pop_front()
+        {
+            if !question.answer.is_closed() {
+                taken.push(question);
+            }
+        }
+        if taken.is_empty() {
             state.readers -= 1;
         }
-        state.waiting.drain(..count).collect()
+        taken
+    }
+
+    /// A reader has ended without having been told to. Nobody would come for what waits if it was the last.
+    fn give_up(&self) {
+        let mut state = self.0.lock();
+        state.readers -= 1;
+        let unread = if state.readers == 0 { std::mem::take(&mut state.waiting) } else { VecDeque::new() };
+        drop(state);
+        // Each waiter learns of it by the loss of its question.
+        drop(unread);
     }
 }
 
@@ -80,8 +100,12 @@ impl Store {
             // A task of its own: whoever asked first may lose interest, and the others wait on.
             tokio::spawn(Reader { store: self.clone(), is_over: false }.run());
         }
-        let lost = |_| Err(StoreError::new(StoreErrorKind::Unavailable, "a read was given up"));
-        answered.await.unwrap_or_else(lost)
+        match tokio::time::timeout(ANSWER_TIMEOUT, answered).await {
+            Ok(answer) => {
+                answer.unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Unavailable, "a read was given up")))
+            }
+            Err(_) => Err(StoreError::new(StoreErrorKind::Overloaded, "a membership waited too long to be read")),
+        }
     }
 
     async fn read_memberships(&self, keys: &[(RoomId, UserId)]) -> Result<Vec<Membership>, StoreError> {
@@ -121,7 +145,54 @@ impl Drop for Reader {
     /// A task that is dropped or panics half way must not leave the questions waiting for it.
     fn drop(&mut self) {
         if !self.is_over {
-            self.store.0.memberships.0.lock().readers -= 1;
+            self.store.0.memberships.give_up();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_that_breaks_leaves_nobody_waiting() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let url = format!("sqlite://{}", folder.path().join("store.db").display());
+        let config = crate::StoreConfig { url, pool_max: 1, migrate: true };
+        let store =
+            Store::open(&config, &prometheus::Registry::new(), std::sync::Arc::new(|_| {})).await.expect("a store");
+        let ask = || {
+            let (answer, answered) = oneshot::channel();
+            let key = (RoomId::new(), UserId::new());
+            (store.0.memberships.ask(Question { key, answer }).expect("room to wait"), answered)
+        };
+        let (is_reader, mut first) = ask();
+        assert!(is_reader);
+        let (is_reader, mut second) = ask();
+        assert!(!is_reader);
+        let reader = Reader { store: store.clone(), is_over: false };
+        drop(reader);
+        for answered in [&mut first, &mut second] {
+            assert_eq!(answered.try_recv().err(), Some(oneshot::error::TryRecvError::Closed));
+        }
+        assert_eq!(store.membership(RoomId::new(), UserId::new()).await.expect("an answer"), None);
+    }
+
+    #[test]
+    fn nobody_reads_for_those_who_have_gone() {
+        let memberships = Memberships::default();
+        let ask = || {
+            let (answer, answered) = oneshot::channel();
+            let key = (RoomId::new(), UserId::new());
+            (memberships.ask(Question { key, answer }).expect("room to wait"), answered)
+        };
+        let (is_reader, gone) = ask();
+        let (_, _stays) = ask();
+        drop(gone);
+        assert!(is_reader);
+        assert_eq!(memberships.take().len(), 1);
+        drop(ask());
+        assert!(memberships.take().is_empty(), "the reader has ended");
+        assert!(ask().0, "the next one begins");
     }
 }

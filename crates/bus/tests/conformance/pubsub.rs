@@ -51,6 +51,27 @@ async fn order_is_kept_over_batches_of_all_sizes(world: World) {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ones_own_events_arrive_once() {
+    let world = World::redis().await;
+    let (here, there) = (world.node("here").await, world.node("there").await);
+    let room = RoomId::new();
+    here.bus.subscribe(room).await.unwrap();
+    there.bus.subscribe(room).await.unwrap();
+    here.bus.publish(&[event(room, 1)]);
+    here.bus.publish(&[event(room, 2), event(room, 3)]);
+    for seq in [1, 2, 3] {
+        assert_eq!(there.event().await.seq, seq);
+    }
+    // Goes the same way as an echo would, behind it.
+    there.bus.publish(&[event(room, 4)]);
+    for seq in [1, 2, 3, 4] {
+        assert_eq!(here.event().await.seq, seq);
+    }
+    assert_eq!(there.event().await.seq, 4);
+    assert_eq!(here.metric("hubbub_bus_received_total"), 4.0);
+}
+
 async fn only_subscribed_rooms_arrive(world: World) {
     let (here, there) = (world.node("here").await, world.node("there").await);
     let (room, other) = (RoomId::new(), RoomId::new());

@@ -153,15 +153,14 @@ impl Lane {
         self.state.lock().subscribers.len()
     }
 
-    /// Takes events for delivery, and says what the caller has to do. `lanes` is how many the room has: all but one
-    /// are full.
-    pub fn queue(&self, frames: &[Arc<Frames>], lanes: usize) -> Queued {
+    /// Takes events for delivery, and says what the caller has to do. `room_subscribers` are those of all its lanes.
+    pub fn queue(&self, frames: &[Arc<Frames>], room_subscribers: usize) -> Queued {
         let mut state = self.state.lock();
         if state.subscribers.is_empty() {
             return Queued::Nothing;
         }
         state.pace.note(frames.len(), Instant::now());
-        state.room_subscribers = state.subscribers.len().max((lanes - 1) * LANE_SUBSCRIBERS_MAX);
+        state.room_subscribers = room_subscribers;
         state.queue.extend_from_slice(frames);
         if state.queue.len() >= QUEUE_EVENTS_MAX {
             return Queued::Full;

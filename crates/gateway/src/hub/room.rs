@@ -179,9 +179,10 @@ impl Room {
         if frames.is_empty() {
             return;
         }
-        let lanes = self.lanes.read();
-        for lane in lanes.iter() {
-            match lane.queue(frames, lanes.len()) {
+        // Lanes that were filled once stay, so their number tells nothing.
+        let crowd = self.held.load(Ordering::Relaxed);
+        for lane in self.lanes.read().iter() {
+            match lane.queue(frames, crowd) {
                 Queued::Nothing => {}
                 Queued::Run => {
                     let (lane, delivery) = (Arc::clone(lane), delivery.clone());

@@ -19,6 +19,7 @@ on_both_engines! {
     a_retry_gets_the_first_answer,
     the_same_message_again_is_our_own_commit,
     bad_writes_leave_their_neighbours_alone,
+    a_message_to_nowhere_leaves_a_small_batch_alone,
     the_hook_is_told_in_order_before_the_answer,
     closing_commits_what_waits,
     a_kind_without_rows_takes_its_seq,
@@ -162,6 +163,37 @@ async fn bad_writes_leave_their_neighbours_alone(database: Database) {
     assert_eq!(log.len(), 102);
     let order: Vec<_> = (0..100).map(|at| format!("good-{at}")).collect();
     assert_eq!(keys(&log)[1..], order, "in the order of the calls");
+}
+
+/// Few enough for one statement, which writes the others before it is known that one has no room.
+async fn a_message_to_nowhere_leaves_a_small_batch_alone(database: Database) {
+    let (store, told) = database.open_recorded().await;
+    let (ada, eve) = (person("ada"), person("eve"));
+    let room = room_of(&store, std::slice::from_ref(&ada)).await;
+    for round in 0..5 {
+        let writes = (0..30).map(|at| match at {
+            10 => message(RoomId::new(), &ada, "nowhere", "x"),
+            20 => message(room, &eve, &format!("stranger-{round}"), "x"),
+            _ => message(room, &ada, &format!("good-{round}-{at}"), "x"),
+        });
+        let outcomes = join_all(writes.map(|write| store.append(write))).await;
+        for (at, outcome) in outcomes.into_iter().enumerate() {
+            match at {
+                10 => assert!(matches!(outcome, Err(AppendError::RoomNotFound)), "{outcome:?}"),
+                20 => assert!(matches!(outcome, Err(AppendError::NotAMember)), "{outcome:?}"),
+                _ => drop(committed(outcome.unwrap())),
+            }
+        }
+    }
+    let log = whole_log(&store, room).await;
+    let order = (0..5)
+        .flat_map(|round| (0..30).filter(|at| ![10, 20].contains(at)).map(move |at| format!("good-{round}-{at}")));
+    assert_eq!(keys(&log), order.collect::<Vec<_>>(), "in the order of the calls");
+    assert_eq!(
+        told.lock().unwrap().iter().map(|event| (**event).clone()).collect::<Vec<_>>(),
+        log,
+        "each once, in order"
+    );
 }
 
 async fn the_hook_is_told_in_order_before_the_answer(database: Database) {

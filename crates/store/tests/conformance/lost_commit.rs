@@ -27,6 +27,14 @@ struct Cuts {
     requests: AtomicU32,
 }
 
+/// A message with this key is cut like a commit: alone it is written and committed by one statement.
+const CUT_KEY: &[u8] = b"cut-me";
+
+/// Whether the request ends in a commit. Statements are prepared before they have a message.
+fn commits(request: &[u8]) -> bool {
+    request == COMMIT || request.windows(CUT_KEY.len()).any(|part| part == CUT_KEY)
+}
+
 fn take(count: &AtomicU32) -> bool {
     count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1)).is_ok()
 }
@@ -51,10 +59,10 @@ async fn relay_one(mut client: UnixStream, mut server: UnixStream, cuts: &Cuts) 
                 if bytes.is_empty() {
                     return Ok(());
                 }
-                if bytes == COMMIT && take(&cuts.requests) {
+                if commits(bytes) && take(&cuts.requests) {
                     return Ok(());
                 }
-                let cut = bytes == COMMIT && take(&cuts.answers);
+                let cut = commits(bytes) && take(&cuts.answers);
                 server.write_all(bytes).await?;
                 if cut {
                     // The answer says that it is done, and goes nowhere.
@@ -118,6 +126,28 @@ async fn a_commit_without_an_answer_is_found_again() {
     // Seq 1 thrice: the room, and one direct room in each round.
     told.retain(|seq| *seq > 1);
     assert_eq!(told, (2..=105).collect::<Vec<_>>(), "the hook was told of each once, in order");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_without_an_answer_is_found_again() {
+    let (database, folder, cuts) = (Database::postgres(), TempDir::new().unwrap(), Arc::new(Cuts::default()));
+    let (told, ada) = (Arc::default(), person("ada"));
+    let store = open(&through_relay(&database, folder.path(), &cuts), &told).await;
+    let room = room_of(&store, std::slice::from_ref(&ada)).await;
+    for (round, cut) in [&cuts.answers, &cuts.requests].into_iter().enumerate() {
+        for losses in [1, 2] {
+            cut.store(losses, Ordering::Release);
+            let write = message(room, &ada, &format!("cut-me-{round}-{losses}"), "x");
+            let event = committed(store.append(write.clone()).await.unwrap());
+            assert_eq!(cut.load(Ordering::Acquire), 0, "the statement was cut");
+            assert_eq!(store.events(room, event.seq - 1, 10).await.unwrap().0, [(*event).clone()]);
+            // Another message of the same key, as a client sends it again.
+            let again = message(room, &ada, &format!("cut-me-{round}-{losses}"), "x");
+            assert!(matches!(store.append(again).await.unwrap(), Appended::Duplicate(sent) if sent.seq == event.seq));
+        }
+    }
+    assert_eq!(whole_log(&store, room).await.len(), 5);
+    assert_eq!(*told.lock().unwrap(), [1, 2, 3, 4, 5], "the hook was told of each once, in order");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
