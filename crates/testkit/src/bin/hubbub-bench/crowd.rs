@@ -47,7 +47,7 @@ pub(crate) struct GiantOptions {
 pub(crate) fn mixed(options: &Options) -> Result<()> {
     let Options { connections, minutes, nodes, processes, messages } = *options;
     let title = format!("{connections} connections on {nodes} nodes, rooms of all sizes, {messages} messages/s");
-    let mut sheet = Sheet::new("crowd", &title, "crowd")?;
+    let mut sheet = Sheet::new("crowd", &title)?;
     let stage = Stage::start(Sharing::Cluster, nodes, connections, None)?;
     let (empty, _) = stage.memory()?;
     let mut shape = Shape::new("crowd", connections, connections.div_ceil(100)).sending(messages, 1);
@@ -108,7 +108,7 @@ impl Peak {
 pub(crate) fn giant(options: &GiantOptions) -> Result<()> {
     let GiantOptions { connections, nodes } = *options;
     let title = format!("One room of {connections} on {nodes} nodes: until the last has a message");
-    let mut sheet = Sheet::new("giant-room", &title, "giant-room")?;
+    let mut sheet = Sheet::new("giant-room", &title)?;
     let mut single = Shape::new("single", connections, 1).sending(1.0 / f64::from(PAUSE), 1).lasting(SINGLES * PAUSE);
     single.arrivals = ARRIVALS;
     let mut steady = Shape::new("steady", connections, 1).sending(10.0, 10).lasting(60);

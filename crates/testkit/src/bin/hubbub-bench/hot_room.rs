@@ -34,9 +34,10 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let cpus = options.placement.take()?;
     let cpus = cpus.as_deref();
-    let title = "One room of 1,000 on two nodes: the most deliveries/s with p99 < 100 ms and nothing lost";
-    let mut sheet = Sheet::new("hot-room", title, "hot-room")?;
-    let shape = Shape::new("hot", options.connections, 1).sending(options.from, 10);
+    let connections = options.connections;
+    let title = format!("One room of {connections} on two nodes: the most deliveries/s with {CONDITIONS}");
+    let mut sheet = Sheet::new("hot-room", &title)?;
+    let shape = Shape::new("hot", connections, 1).sending(options.from, 10);
     let range = (options.from, options.to);
     let stage = Stage::start(Sharing::Cluster, 2, shape.connections, cpus)?;
     let aim = stage.aim(1)?;
