@@ -34,7 +34,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let (plain, bare_plain) = (node(false, options)?, bare(false, options)?);
     let (tls, bare_tls) = (node(true, options)?, bare(true, options)?);
-    let mut sheet = Sheet::new("accept", "CPU of an accept with token and subscription, SQLite", "accept")?;
+    let mut sheet = Sheet::new("accept", "CPU of an accept with token and subscription, SQLite")?;
     sheet.push(Row::new("plain", "hubbub", plain, "µs").at_most(GOAL_PLAIN_US));
     sheet.push(Row::new("plain", "bare", bare_plain, "µs").note("the kernel's part"));
     sheet.push(Row::new("TLS", "hubbub", tls, "µs"));

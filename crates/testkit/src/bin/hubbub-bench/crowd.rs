@@ -47,7 +47,7 @@ pub(crate) struct GiantOptions {
 pub(crate) fn mixed(options: &Options) -> Result<()> {
     let Options { connections, minutes, nodes, processes, messages } = *options;
     let title = format!("{connections} connections on {nodes} nodes, rooms of all sizes, {messages} messages/s");
-    let mut sheet = Sheet::new("crowd", &title, "crowd")?;
+    let mut sheet = Sheet::new("crowd", &title)?;
     let stage = Stage::start(Sharing::Cluster, nodes, connections, None)?;
     let (empty, _) = stage.memory()?;
     let mut shape = Shape::new("crowd", connections, connections.div_ceil(100)).sending(messages, 1);
@@ -108,7 +108,7 @@ impl Peak {
 pub(crate) fn giant(options: &GiantOptions) -> Result<()> {
     let GiantOptions { connections, nodes } = *options;
     let title = format!("One room of {connections} on {nodes} nodes: until the last has a message");
-    let mut sheet = Sheet::new("giant-room", &title, "giant-room")?;
+    let mut sheet = Sheet::new("giant-room", &title)?;
     let mut single = Shape::new("single", connections, 1).sending(1.0 / f64::from(PAUSE), 1).lasting(SINGLES * PAUSE);
     single.arrivals = ARRIVALS;
     let mut steady = Shape::new("steady", connections, 1).sending(10.0, 10).lasting(60);
@@ -118,20 +118,19 @@ pub(crate) fn giant(options: &GiantOptions) -> Result<()> {
     let aim = stage.aim(1)?;
     let (outcome, _) = stage.load(&single, &aim)?;
     let until_last = last(&outcome)?;
-    let cpu: Result<f64> = stage.nodes.iter().map(|node| outcome.cpu(&node.name)).sum();
-    let price = cpu? * 1e6 / outcome.count("delivered")?;
-    let frame_bytes = outcome.bytes_per_delivery()?;
     sheet.doubt(&outcome);
     let (outcome, _) = stage.load(&steady, &aim)?;
     sheet.doubt(&outcome);
+    let cpu: Result<f64> = stage.nodes.iter().map(|node| outcome.cpu(&node.name)).sum();
+    let price = cpu? * 1e6 / outcome.count("delivered")?;
     drop(stage);
 
-    let (bare_last, bare_price) = bare(&single, nodes, frame_bytes)?;
+    let (bare_last, bare_price) = bare((&single, &steady), nodes, outcome.bytes_per_delivery()?)?;
     sheet.push(Row::new("a single message until the last has it", "hubbub", until_last, "ms"));
     let shares = format!("each of {nodes} processes its own share of the connections, one share at a time");
     sheet.push(Row::new("a single message until the last has it", "bare", bare_last, "ms").note(&shares));
-    sheet.push(Row::new("CPU of a delivery", "hubbub", price, "µs"));
-    sheet.push(Row::new("CPU of a delivery", "bare", bare_price, "µs"));
+    sheet.push(Row::new("10 messages/s for a minute: CPU of a delivery", "hubbub", price, "µs"));
+    sheet.push(Row::new("10 messages/s for a minute: CPU of a delivery", "bare", bare_price, "µs"));
     sheet.push(Row::new("10 messages/s for a minute: deliveries a second", "hubbub", outcome.rate()?, "/s").higher());
     sheet.push(Row::new("10 messages/s for a minute: p50", "hubbub", outcome.quantile("delivery", 0.5)?, "ms"));
     sheet.push(Row::new("10 messages/s for a minute: p99", "hubbub", outcome.quantile("delivery", 0.99)?, "ms"));
@@ -148,15 +147,20 @@ fn last(outcome: &Outcome) -> Result<f64> {
     found.context("no message was delivered")
 }
 
-/// As many sockets on as many bare servers. They know nothing of each other, so each has a sender of its own.
-fn bare(shape: &Shape, count: usize, frame_bytes: u32) -> Result<(f64, f64)> {
+/// As many sockets on as many bare servers: how long a single message takes, in ms, and what a delivery of the steady
+/// load costs, in µs of CPU. The servers know nothing of each other, so each has a sender of its own.
+fn bare((single, steady): (&Shape, &Shape), count: usize, frame_bytes: u32) -> Result<(f64, f64)> {
     let floors = (0..count).map(|_| Floor::start(Mode::Direct, frame_bytes, None)).collect::<Result<Vec<_>>>()?;
     let names: Vec<String> = (0..count).map(|index| format!("bare-{index}")).collect();
     let watched = floors.iter().zip(&names).map(|(floor, name)| floor.watched(name)).collect();
     let aim = Aim { peer: "raw", urls: floors.iter().map(Floor::url).collect(), watched, ..Aim::default() };
-    let shape = Shape { senders_per_room: u32::try_from(count)?, ..shape.clone() };
     let folder = tempfile::tempdir()?;
-    let outcome = Load { shape: &shape, aim: &aim, folder: folder.path(), processes: 1 }.run()?;
+    let run = |shape: &Shape| {
+        let shape = Shape { senders_per_room: u32::try_from(count)?, ..shape.clone() };
+        Load { shape: &shape, aim: &aim, folder: folder.path(), processes: 1 }.run()
+    };
+    let until_last = last(&run(single)?)?;
+    let outcome = run(steady)?;
     let cpu: Result<f64> = names.iter().map(|name| outcome.cpu(name)).sum();
-    Ok((last(&outcome)?, cpu? * 1e6 / outcome.count("delivered")?))
+    Ok((until_last, cpu? * 1e6 / outcome.count("delivered")?))
 }

@@ -96,7 +96,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 fn quiet(options: &Options, cpus: Option<&str>) -> Result<()> {
     let title = "One room, 1,000 listeners on node B, 10 senders on node A, 50 messages/s of 128 B";
-    let mut sheet = Sheet::new("fanout-quiet", title, "fanout --only quiet")?;
+    let mut sheet = Sheet::new("fanout-quiet", title)?;
     let shape = Shape::new("quiet", 1_010, 1).sending(50.0, 10).lasting(options.seconds);
     let rounds = one_room(&mut sheet, options, &shape, (Mode::Direct, cpus))?;
     compare(&mut sheet, &rounds, Mode::Direct, 1.10);
@@ -107,7 +107,7 @@ fn quiet(options: &Options, cpus: Option<&str>) -> Result<()> {
 
 fn busy(options: &Options, cpus: Option<&str>) -> Result<()> {
     let title = "One room, 1,000 listeners on node B, 10 senders on node A, 500 messages/s of 128 B";
-    let mut sheet = Sheet::new("fanout-busy", title, "fanout --only busy")?;
+    let mut sheet = Sheet::new("fanout-busy", title)?;
     let shape = Shape::new("busy", 1_010, 1).sending(500.0, 10).lasting(options.seconds);
     let rounds = one_room(&mut sheet, options, &shape, (Mode::Joined, cpus))?;
     compare(&mut sheet, &rounds, Mode::Joined, 1.3);
@@ -138,7 +138,7 @@ fn one_room(sheet: &mut Sheet, options: &Options, shape: &Shape, (mode, cpus): (
 
 fn rooms(options: &Options, cpus: Option<&str>) -> Result<()> {
     let title = "100 rooms of 10 over two nodes, 2,500 messages/s of 128 B, one sender a room";
-    let mut sheet = Sheet::new("fanout-rooms", title, "fanout --only rooms")?;
+    let mut sheet = Sheet::new("fanout-rooms", title)?;
     let shape = Shape::new("rooms", 1_000, 100).sending(2_500.0, 1).lasting(options.seconds);
     let mut rounds = Rounds::default();
     for _ in 0..options.rounds {

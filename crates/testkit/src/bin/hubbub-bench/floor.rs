@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
-use crate::load::{self, Aim, Load, Outcome, Shape};
+use crate::load::{self, Aim, Found, Load, Outcome, Shape};
 
 /// How the floor writes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,7 +97,7 @@ impl Floor {
     }
 
     /// The highest rate at which the conditions hold.
-    pub(crate) fn search(&self, shape: &Shape, conditions: &str, range: (f64, f64)) -> Result<Option<Outcome>> {
+    pub(crate) fn search(&self, shape: &Shape, conditions: &str, range: (f64, f64)) -> Result<Found> {
         let aim = Aim { peer: "raw", urls: vec![self.url()], ..Aim::default() };
         Load { shape, aim: &aim, folder: self.folder.path(), processes: 1 }.search(conditions, range)
     }

@@ -5,7 +5,7 @@
 use anyhow::Result;
 
 use crate::floor::{Floor, Mode};
-use crate::load::{Load, Outcome, Shape};
+use crate::load::{Found, Load, Shape};
 use crate::pin::Placement;
 use crate::sheet::{Row, Sheet};
 use crate::stage::{Sharing, Stage};
@@ -34,29 +34,37 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let cpus = options.placement.take()?;
     let cpus = cpus.as_deref();
-    let title = "One room of 1,000 on two nodes: the most deliveries/s with p99 < 100 ms and nothing lost";
-    let mut sheet = Sheet::new("hot-room", title, "hot-room")?;
-    let shape = Shape::new("hot", options.connections, 1).sending(options.from, 10);
+    let connections = options.connections;
+    let title = format!("One room of {connections} on two nodes: the most deliveries/s with {CONDITIONS}");
+    let mut sheet = Sheet::new("hot-room", &title)?;
+    let shape = Shape::new("hot", connections, 1).sending(options.from, 10);
     let range = (options.from, options.to);
     let stage = Stage::start(Sharing::Cluster, 2, shape.connections, cpus)?;
     let aim = stage.aim(1)?;
     let load = Load { shape: &shape, aim: &aim, folder: stage.folder(), processes: 1 };
     let found = load.search(CONDITIONS, range)?;
     drop(stage);
-    let frame_bytes = found.as_ref().map_or(Ok(FRAME_BYTES), Outcome::bytes_per_delivery)?;
-    let row = figure("hubbub", found.as_ref(), options)?.at_least(GOAL);
+    let frame_bytes = match &found {
+        Found::Best(outcome) => outcome.bytes_per_delivery()?,
+        Found::Nothing(_) => FRAME_BYTES,
+    };
+    let row = figure("hubbub", &found, options)?.at_least(GOAL);
     sheet.push(row);
     for mode in [Mode::Direct, Mode::Joined] {
         let found = Floor::start(mode, frame_bytes, cpus)?.search(&shape, CONDITIONS, range)?;
-        sheet.push(figure(mode.subject(), found.as_ref(), options)?.higher());
+        sheet.push(figure(mode.subject(), &found, options)?.higher());
     }
     sheet.write()
 }
 
-fn figure(subject: &str, found: Option<&Outcome>, options: &Options) -> Result<Row> {
+fn figure(subject: &str, found: &Found, options: &Options) -> Result<Row> {
     const WHAT: &str = "deliveries a second";
-    let Some(found) = found else {
-        return Ok(Row::new(WHAT, subject, 0.0, "/s").note(&format!("not even at {} messages/s", options.from)));
+    let found = match found {
+        Found::Best(outcome) => outcome,
+        Found::Nothing(reason) => {
+            let note = format!("not even at {} messages/s: {reason}", options.from);
+            return Ok(Row::new(WHAT, subject, 0.0, "/s").note(&note));
+        }
     };
     let sent = found.count("sent")? / found.seconds()?;
     let p99 = found.quantile("delivery", 0.99)?;

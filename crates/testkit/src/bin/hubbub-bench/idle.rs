@@ -29,7 +29,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let mut sheet = Sheet::new("idle", "Memory of a connection that does nothing", "idle")?;
+    let mut sheet = Sheet::new("idle", "Memory of a connection that does nothing")?;
     for (tls, name, goal) in [(false, "plain", GOAL_PLAIN), (true, "TLS", GOAL_TLS)] {
         let mut subject = Subject::start(tls)?;
         churn(&mut subject, WARM_UP)?;

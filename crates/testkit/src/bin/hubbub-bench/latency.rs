@@ -24,7 +24,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let cpus = options.placement.take()?;
     let title = "100 rooms of 10, one sender a room: from the intended send to the delivery";
-    let mut sheet = Sheet::new("latency", title, "latency")?;
+    let mut sheet = Sheet::new("latency", title)?;
     for (name, sharing, nodes) in [("one node, SQLite", Sharing::Alone, 1), ("two nodes", Sharing::Cluster, 2)] {
         for rate in RATES {
             let shape = Shape::new("latency", 1_000, 100).sending(rate, 1).lasting(options.seconds);

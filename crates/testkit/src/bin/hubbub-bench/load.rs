@@ -137,9 +137,9 @@ impl Load<'_> {
         Ok(outcome)
     }
 
-    /// The run at the highest rate of messages between `from` and `to` at which the conditions hold; none when they do
-    /// not hold at `from`.
-    pub(crate) fn search(&self, conditions: &str, (from, to): (f64, f64)) -> Result<Option<Outcome>> {
+    /// The run at the highest rate of messages between `from` and `to` at which the conditions hold; when they
+    /// do not even hold at `from`, why.
+    pub(crate) fn search(&self, conditions: &str, (from, to): (f64, f64)) -> Result<Found> {
         let range = [
             ("--slo", conditions.to_owned()),
             ("--over", "rate".to_owned()),
@@ -150,11 +150,11 @@ impl Load<'_> {
         ];
         let driven = self.drive("search", &range)?;
         if let Driven::Nothing(said) = &driven
-            && said.contains("did not hold")
+            && let Some((_, reason)) = said.split_once("did not hold: ")
         {
-            return Ok(None);
+            return Ok(Found::Nothing(reason.trim().to_owned()));
         }
-        driven.outcome().map(Some)
+        driven.outcome().map(Found::Best)
     }
 
     fn drive(&self, verb: &str, further: &[(&str, String)]) -> Result<Driven> {
@@ -186,6 +186,14 @@ impl Load<'_> {
         };
         Ok(Driven::Report(serde_json::from_str(&text)?))
     }
+}
+
+/// What a search ended with.
+pub(crate) enum Found {
+    /// The run at the highest rate that held.
+    Best(Outcome),
+    /// Why not even the lowest held.
+    Nothing(String),
 }
 
 /// What the program left behind.

@@ -46,7 +46,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let cpus = options.placement.take()?;
     let cpus = cpus.as_deref();
     let title = "500 messages/s in rooms of 4: the price with more rooms, more stored messages, more nodes";
-    let mut sheet = Sheet::new("scale", title, "scale")?;
+    let mut sheet = Sheet::new("scale", title)?;
     for count in options.rooms.iter().copied() {
         let stage = Stage::start(Sharing::Cluster, 2, 1_000, cpus)?;
         step(&mut sheet, &stage, ("rooms", f64::from(count)), &shape(count, options.seconds))?;

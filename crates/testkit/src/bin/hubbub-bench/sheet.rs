@@ -147,13 +147,14 @@ pub(crate) struct Sheet {
 }
 
 impl Sheet {
-    /// An empty sheet of this moment. `command` is what stands behind `cargo xtask bench`.
-    pub(crate) fn new(name: &str, title: &str, command: &str) -> Result<Self> {
+    /// An empty sheet of this moment, with the arguments of this program as the command that repeats it.
+    pub(crate) fn new(name: &str, title: &str) -> Result<Self> {
         println!("\n{title}");
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
         Ok(Self {
             name: name.to_owned(),
             title: title.to_owned(),
-            command: format!("cargo xtask bench {command}"),
+            command: format!("cargo xtask bench {}", arguments.join(" ")),
             date: machine::today(),
             commit: machine::commit(),
             machine: Machine::read()?,

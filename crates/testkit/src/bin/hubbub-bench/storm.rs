@@ -33,7 +33,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let cpus = options.placement.take()?;
     let Options { connections, share, nodes, seconds, .. } = *options;
     let title = format!("{connections} connections on {nodes} nodes, 200 messages/s; cut at once at {CUT} s");
-    let mut sheet = Sheet::new("storm", &title, "storm")?;
+    let mut sheet = Sheet::new("storm", &title)?;
     let storm = format!("[storm]\nat = \"{CUT}s\"\nshare = {share:?}\nper_second = 0\n");
     let shape =
         Shape::new("storm", connections, connections.div_ceil(20)).sending(200.0, 1).lasting(seconds).with(&storm);

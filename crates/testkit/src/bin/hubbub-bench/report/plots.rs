@@ -31,11 +31,13 @@ pub(super) fn of(sheet: &Sheet) -> Vec<(String, String)> {
 /// Rows of one unit that have something beside them: a goal above zero, or the same figure of somebody else.
 fn groups(rows: &[Row]) -> Vec<(&str, Vec<&Row>)> {
     let mut groups: Vec<(&str, Vec<&Row>)> = Vec::new();
+    // A ratio says in the table what the bars beside it show.
+    let has_bars = |row: &Row| row.measured.is_finite() && !["", "times"].contains(&row.unit.as_str());
     let is_compared = |row: &Row| {
         row.goal.is_some_and(|goal| goal > 0.0)
             || rows.iter().any(|other| other.row == row.row && other.subject != row.subject)
     };
-    for row in rows.iter().filter(|row| row.measured.is_finite() && is_compared(row)) {
+    for row in rows.iter().filter(|row| has_bars(row) && is_compared(row)) {
         match groups.iter_mut().find(|(unit, _)| *unit == row.unit) {
             Some((_, group)) => group.push(row),
             None => groups.push((&row.unit, vec![row])),
