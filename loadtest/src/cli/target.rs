@@ -14,8 +14,16 @@ use super::{Failure, safety};
 /// Most tokens that are read.
 const TOKENS_MAX: usize = 2_000_000;
 
+/// A scenario never says where it goes, so the first command of a newcomer often ends here.
+const URL_IS_MISSING: &str = "where does the load go? Say it with --url, and who the people are with --tokens, such as\n  \
+    hubbub-load run smoke --url wss://localhost:8443 --ca cert.pem --tokens tokens.txt\n\
+    `cargo xtask run` starts a node and prints such a line, ready to be pasted";
+
 /// Checks the addresses and makes the target.
 pub(super) fn target(options: &TargetOptions) -> Result<Target, Failure> {
+    if options.urls.is_empty() {
+        return Err(Failure::Usage(URL_IS_MISSING.to_owned()));
+    }
     safety::check(options.urls.iter().chain(&options.sender_urls), options.yes_i_own_this)?;
     Ok(Target {
         peer: options.peer,

@@ -13,9 +13,6 @@ const LATENESS_P99_MAX: Duration = Duration::from_millis(10);
 /// The driver never sends later than this.
 const LATENESS_MAX: Duration = Duration::from_secs(1);
 
-/// From this share of a second on a driver thread counts as full.
-const BUSY: f64 = 0.95;
-
 /// The share of the measured seconds that may be full.
 const BUSY_SECONDS_MAX: f64 = 0.05;
 
@@ -44,9 +41,9 @@ pub(super) fn reasons(figures: &Figures<'_>) -> Vec<String> {
         ));
     }
     let measured = || figures.seconds.iter().filter(|second| is_measured(second, figures.measured_for));
-    let busy = measured().filter(|second| second.driver_busy >= BUSY).count();
-    let count = measured().count();
-    if busy as f64 > count as f64 * BUSY_SECONDS_MAX {
+    let busy: u32 = measured().map(Second::full_seconds).sum();
+    let count: u32 = measured().map(|second| second.span).sum();
+    if f64::from(busy) > f64::from(count) * BUSY_SECONDS_MAX {
         reasons.push(format!("a driver thread was full in {busy} of {count} seconds: use more processes"));
     }
     let wanted = u64::from(figures.scenario.connections_at_start());
