@@ -5,10 +5,10 @@
 use std::path::Path;
 
 use hubbub_load::control::{CrewPlan, RunPlan, Secret, Task};
-use hubbub_load::scenario::{self, OpenError, Scenario};
+use hubbub_load::scenario::{self, CONNECTIONS_MAX, OpenError, Scenario};
 use hubbub_load::target::{RawTemplates, Target};
 
-use super::options::{DriveOptions, ResultOptions, TargetOptions};
+use super::options::{DriveOptions, ResultOptions, TargetOptions, duration};
 use super::{Failure, safety};
 
 /// Most tokens that are read.
@@ -59,16 +59,30 @@ fn tokens(path: &Path) -> Result<Vec<String>, Failure> {
 /// The scenario with everything that the command line changes in it.
 pub(super) fn scenario(name: &str, options: &DriveOptions) -> Result<Scenario, Failure> {
     let mut set = options.set.clone();
-    if let Some(duration) = &options.duration {
-        set.push(("duration".to_owned(), duration.clone()));
-    }
-    if let Some(connections) = options.connections {
-        set.push(("connections.count".to_owned(), connections.to_string()));
-    }
     if let Some(rate) = options.rate {
         set.push(("messages.per_second".to_owned(), rate.to_string()));
     }
-    scenario::open(name, &set).map_err(|error| match error {
+    let mut whole = set.clone();
+    if let Some(duration) = &options.duration {
+        whole.push(("duration".to_owned(), duration.clone()));
+    }
+    if let Some(connections) = options.connections {
+        whole.push(("connections.count".to_owned(), connections.to_string()));
+    }
+    // Stages say how long they last and how many there are, so that they have to be scaled with both.
+    if whole.len() > set.len()
+        && let Ok(mut scenario) = scenario::open(name, &set)
+        && !scenario.stages.is_empty()
+    {
+        let wrong = |reason| Failure::Usage(format!("--duration: {reason}"));
+        let duration = options.duration.as_deref().map(duration).transpose().map_err(wrong)?;
+        if duration.is_some_and(|duration| duration.is_zero()) || options.connections == Some(0) {
+            return Err(Failure::Usage("--duration and --connections: nothing is left of the stages".to_owned()));
+        }
+        scenario.scale_stages(options.connections.map(|count| count.min(CONNECTIONS_MAX)), duration);
+        return Ok(scenario);
+    }
+    scenario::open(name, &whole).map_err(|error| match error {
         OpenError::Unreadable { .. } => Failure::Failed(error.to_string()),
         OpenError::Unknown { .. } | OpenError::Mistakes(_) => Failure::Usage(error.to_string()),
     })
