@@ -3,6 +3,7 @@
 //! Must never put a token into what is shown.
 
 use std::path::Path;
+use std::time::Duration;
 
 use hubbub_load::control::{CrewPlan, RunPlan, Secret, Task};
 use hubbub_load::scenario::{self, CONNECTIONS_MAX, OpenError, Scenario};
@@ -10,6 +11,9 @@ use hubbub_load::target::{RawTemplates, Target};
 
 use super::options::{DriveOptions, ResultOptions, TargetOptions, duration};
 use super::{Failure, safety};
+
+/// The shortest run that stages and storms are scaled to.
+const LENGTH_MIN: Duration = Duration::from_millis(100);
 
 /// Most tokens that are read.
 const TOKENS_MAX: usize = 2_000_000;
@@ -62,30 +66,52 @@ pub(super) fn scenario(name: &str, options: &DriveOptions) -> Result<Scenario, F
     if let Some(rate) = options.rate {
         set.push(("messages.per_second".to_owned(), rate.to_string()));
     }
-    let mut whole = set.clone();
-    if let Some(duration) = &options.duration {
-        whole.push(("duration".to_owned(), duration.clone()));
-    }
+    let plain = set.clone();
     if let Some(connections) = options.connections {
-        whole.push(("connections.count".to_owned(), connections.to_string()));
+        set.push(("connections.count".to_owned(), connections.to_string()));
     }
-    // Stages say how long they last and how many there are, so that they have to be scaled with both.
-    if whole.len() > set.len()
-        && let Ok(mut scenario) = scenario::open(name, &set)
-        && !scenario.stages.is_empty()
-    {
-        let wrong = |reason| Failure::Usage(format!("--duration: {reason}"));
-        let duration = options.duration.as_deref().map(duration).transpose().map_err(wrong)?;
-        if duration.is_some_and(|duration| duration.is_zero()) || options.connections == Some(0) {
-            return Err(Failure::Usage("--duration and --connections: nothing is left of the stages".to_owned()));
-        }
-        scenario.scale_stages(options.connections.map(|count| count.min(CONNECTIONS_MAX)), duration);
+    let length = options.duration.as_deref().map(duration).transpose();
+    let length = length.map_err(|reason| Failure::Usage(format!("--duration: {reason}")))?;
+    if let Some(scenario) = scaled(name, &plain, &set, options.connections, length)? {
         return Ok(scenario);
     }
-    scenario::open(name, &whole).map_err(|error| match error {
+    if let Some(duration) = &options.duration {
+        set.push(("duration".to_owned(), duration.clone()));
+    }
+    scenario::open(name, &set).map_err(|error| match error {
         OpenError::Unreadable { .. } => Failure::Failed(error.to_string()),
         OpenError::Unknown { .. } | OpenError::Mistakes(_) => Failure::Usage(error.to_string()),
     })
+}
+
+/// A scenario whose parts have to be scaled together with the whole: stages say how long they last and how many people
+/// there are; a storm must not come behind the end. None for every other one, and for one with mistakes.
+fn scaled(
+    name: &str,
+    plain: &[(String, String)],
+    sized: &[(String, String)],
+    connections: Option<u32>,
+    length: Option<Duration>,
+) -> Result<Option<Scenario>, Failure> {
+    if connections.is_none() && length.is_none() {
+        return Ok(None);
+    }
+    let Ok(mut scenario) = scenario::open(name, plain) else { return Ok(None) };
+    if !scenario.stages.is_empty() {
+        if connections == Some(0) || length.is_some_and(|length| length < LENGTH_MIN) {
+            return Err(Failure::Usage("--connections and --duration: nothing is left of the stages".to_owned()));
+        }
+        scenario.scale(connections.map(|count| count.min(CONNECTIONS_MAX)), length);
+        return Ok(Some(scenario));
+    }
+    let is_late = |at: Duration| length.is_some_and(|length| length >= LENGTH_MIN && at >= length);
+    if scenario.storm.as_ref().is_some_and(|storm| is_late(storm.at))
+        && let Ok(mut scenario) = scenario::open(name, sized)
+    {
+        scenario.scale(None, length);
+        return Ok(Some(scenario));
+    }
+    Ok(None)
 }
 
 /// The whole plan.

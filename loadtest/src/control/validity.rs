@@ -13,6 +13,9 @@ const LATENESS_P99_MAX: Duration = Duration::from_millis(10);
 /// The driver never sends later than this.
 const LATENESS_MAX: Duration = Duration::from_secs(1);
 
+/// A driver whose threads never had more to do than this was kept from it by others.
+const IDLE: f64 = 0.5;
+
 /// The share of the measured seconds that may be full.
 const BUSY_SECONDS_MAX: f64 = 0.05;
 
@@ -34,8 +37,10 @@ pub(super) fn reasons(figures: &Figures<'_>) -> Vec<String> {
     let mut reasons = Vec::new();
     let (p99, max) = (figures.timings.lateness.quantile(0.99), figures.timings.lateness.max());
     if p99 > LATENESS_P99_MAX || max > LATENESS_MAX {
+        let busiest = figures.seconds.iter().map(|second| second.driver_busy).fold(0.0, f64::max);
+        let remedy = if busiest < IDLE { "this machine is busy with something else" } else { "use more processes" };
         reasons.push(format!(
-            "the driver fell behind: it sent up to {:.1} ms later than intended (p99 {:.1} ms); use more processes",
+            "the driver fell behind: it sent up to {:.1} ms later than intended (p99 {:.1} ms); {remedy}",
             max.as_secs_f64() * 1_000.0,
             p99.as_secs_f64() * 1_000.0
         ));
