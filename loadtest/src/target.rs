@@ -51,6 +51,19 @@ pub enum PeerKind {
     Raw,
 }
 
+impl PeerKind {
+    /// Where such a server takes WebSockets as it comes out of the box: for URLs that end behind the port.
+    #[must_use]
+    pub const fn usual_path(self) -> &'static str {
+        match self {
+            Self::Hubbub => "/v1/ws",
+            Self::Centrifugo => "/connection/websocket",
+            Self::Socketio => "/socket.io/",
+            Self::Raw => "/",
+        }
+    }
+}
+
 /// How messages are written.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]

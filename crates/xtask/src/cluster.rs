@@ -148,7 +148,7 @@ fn greet(nodes: &[Node], balancer: &str, scratch: &Path) -> Result<()> {
     // One through the balancer, one straight to a node that another stands in for when it is killed.
     let mut direct: Vec<String> = nodes.iter().map(|node| format!("wss://localhost:{}", node.port)).collect();
     let tokens = first.hubbub.seed_load_users(scratch)?;
-    println!("  load      {}", login::load_line(&direct, &certificate, &tokens));
+    println!("  load      {}", login::load_line(&first.hubbub.program, &direct, &certificate, &tokens));
     direct.rotate_left(1);
     for (name, urls) in USERS.into_iter().zip([vec![balancer.to_owned()], direct]) {
         let password = first.hubbub.add_user(name)?;

@@ -19,7 +19,7 @@ use crate::tools::{self, Program};
 /// A level of tests (DESIGN, tests). `web` joins with the browser client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Level {
-    /// Protocol, codec, rules, client, binary and xtask: no server needed.
+    /// Protocol, codec, rules, client, binary, load generator and xtask: no server needed.
     Unit,
     /// One suite for SQLite and PostgreSQL.
     Store,
@@ -44,19 +44,24 @@ impl Level {
                 ("crates/client", "hubbub-client"),
                 ("crates/server", "hubbub"),
                 ("crates/xtask", "xtask"),
+                ("loadtest", "hubbub-load"),
             ],
             Self::Store => &[("crates/store", "hubbub-store")],
             Self::Bus => &[("crates/bus", "hubbub-bus")],
             Self::Gateway => &[("crates/gateway", "hubbub-gateway")],
-            Self::Cluster | Self::Chaos => &[("crates/testkit", "hubbub-testkit")],
+            Self::Cluster => &[("crates/testkit", "hubbub-testkit"), ("loadtest", "hubbub-load")],
+            Self::Chaos => &[("crates/testkit", "hubbub-testkit")],
         }
     }
 
-    /// Whether a test program is of this level. Of the test kit everything but `chaos` is quick.
+    /// Whether a test program is of this level. Of the test kit everything but `chaos` is quick; of the load generator
+    /// only `planted_loss` starts a node.
     fn owns(self, folder: &str, target: &str) -> bool {
-        let chaotic = target == "chaos";
+        let (chaotic, needs_node) = (target == "chaos", target == "planted_loss");
         self.crates().iter().any(|(own, _)| *own == folder)
             && match self {
+                Self::Unit => !needs_node,
+                Self::Cluster if folder == "loadtest" => needs_node,
                 Self::Cluster => !chaotic,
                 Self::Chaos => chaotic,
                 _ => true,

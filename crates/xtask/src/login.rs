@@ -115,10 +115,14 @@ pub(crate) fn chat_line(program: &Path, urls: &[String], certificate: &Path, tok
 }
 
 /// The line that starts the shortest load test against these addresses.
-pub(crate) fn load_line(urls: &[String], certificate: &Path, tokens: &Path) -> String {
+///
+/// The load generator is built as the node was: most of it is there already then.
+pub(crate) fn load_line(program: &Path, urls: &[String], certificate: &Path, tokens: &Path) -> String {
+    let is_release = program.parent().is_some_and(|folder| folder.ends_with("release"));
+    let cargo = if is_release { "cargo run --release" } else { "cargo run" };
     let (certificate, tokens) = (certificate.display(), tokens.display());
     let urls = urls.join(" --url ");
-    format!("hubbub-load run smoke --url {urls} --ca {certificate} --tokens {tokens}")
+    format!("{cargo} -p hubbub-load -- run smoke --url {urls} --ca {certificate} --tokens {tokens}")
 }
 
 /// Writes a file that only its owner reads. An old one is removed first: it would keep its mode.
@@ -163,7 +167,10 @@ mod tests {
     #[test]
     fn the_load_line_names_every_address() {
         let urls = ["wss://localhost:1", "wss://localhost:2"].map(str::to_owned);
-        let line = load_line(&urls, Path::new("cert.pem"), Path::new("tokens.txt"));
+        let line = |program| load_line(Path::new(program), &urls, Path::new("cert.pem"), Path::new("tokens.txt"));
+        assert!(line("target/release/hubbub").starts_with("cargo run --release -p hubbub-load -- run smoke"));
+        let line = line("target/debug/hubbub");
+        assert!(line.starts_with("cargo run -p hubbub-load -- run smoke"), "{line}");
         assert!(line.contains("--url wss://localhost:1 --url wss://localhost:2 --ca cert.pem"), "{line}");
     }
 

@@ -101,7 +101,7 @@ fn greeting(hubbub: &Hubbub, url: &str) -> Result<String> {
     let urls = [url.to_owned()];
     let chat = login::chat_line(&hubbub.program, &urls, &certificate, &hubbub.mint_token(USER)?);
     let tokens = hubbub.seed_load_users(&hubbub.folder.join(DATA_FOLDER))?;
-    let load = login::load_line(&urls, &certificate, &tokens);
+    let load = login::load_line(&hubbub.program, &urls, &certificate, &tokens);
     Ok(format!(
         "\nHubbub is ready.\n  address  {url}/v1/ws, {page}/\n  login    {login}\n  talk     {chat}\n  \
         load     {load}\n\nCtrl-C stops it."

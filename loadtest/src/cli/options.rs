@@ -32,10 +32,10 @@ pub(super) struct Run {
 #[command(next_help_heading = "Target")]
 pub(super) struct TargetOptions {
     /// Where: ws:// or wss://; connections take several in turn
-    #[arg(long = "url", required = true)]
+    #[arg(long = "url", value_name = "URL")]
     pub(super) urls: Vec<String>,
     /// Where connections that send go instead
-    #[arg(long = "sender-url")]
+    #[arg(long = "sender-url", value_name = "URL")]
     pub(super) sender_urls: Vec<String>,
     /// What speaks there
     #[arg(long, value_enum, default_value_t = PeerKind::Hubbub)]

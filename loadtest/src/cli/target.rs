@@ -3,19 +3,31 @@
 //! Must never put a token into what is shown.
 
 use std::path::Path;
+use std::time::Duration;
 
 use hubbub_load::control::{CrewPlan, RunPlan, Secret, Task};
-use hubbub_load::scenario::{self, OpenError, Scenario};
+use hubbub_load::scenario::{self, CONNECTIONS_MAX, OpenError, Scenario};
 use hubbub_load::target::{RawTemplates, Target};
 
-use super::options::{DriveOptions, ResultOptions, TargetOptions};
+use super::options::{DriveOptions, ResultOptions, TargetOptions, duration};
 use super::{Failure, safety};
+
+/// The shortest run that stages and storms are scaled to.
+const LENGTH_MIN: Duration = Duration::from_millis(100);
 
 /// Most tokens that are read.
 const TOKENS_MAX: usize = 2_000_000;
 
+/// A scenario never says where it goes, so the first command of a newcomer often ends here.
+const URL_IS_MISSING: &str = "where does the load go? Say it with --url, and who the people are with --tokens, such as\n  \
+    hubbub-load run smoke --url wss://localhost:8443 --ca cert.pem --tokens tokens.txt\n\
+    `cargo xtask run` starts a node and prints such a line, ready to be pasted";
+
 /// Checks the addresses and makes the target.
 pub(super) fn target(options: &TargetOptions) -> Result<Target, Failure> {
+    if options.urls.is_empty() {
+        return Err(Failure::Usage(URL_IS_MISSING.to_owned()));
+    }
     safety::check(options.urls.iter().chain(&options.sender_urls), options.yes_i_own_this)?;
     Ok(Target {
         peer: options.peer,
@@ -51,19 +63,55 @@ fn tokens(path: &Path) -> Result<Vec<String>, Failure> {
 /// The scenario with everything that the command line changes in it.
 pub(super) fn scenario(name: &str, options: &DriveOptions) -> Result<Scenario, Failure> {
     let mut set = options.set.clone();
-    if let Some(duration) = &options.duration {
-        set.push(("duration".to_owned(), duration.clone()));
+    if let Some(rate) = options.rate {
+        set.push(("messages.per_second".to_owned(), rate.to_string()));
     }
+    let plain = set.clone();
     if let Some(connections) = options.connections {
         set.push(("connections.count".to_owned(), connections.to_string()));
     }
-    if let Some(rate) = options.rate {
-        set.push(("messages.per_second".to_owned(), rate.to_string()));
+    let length = options.duration.as_deref().map(duration).transpose();
+    let length = length.map_err(|reason| Failure::Usage(format!("--duration: {reason}")))?;
+    if let Some(scenario) = scaled(name, &plain, &set, options.connections, length)? {
+        return Ok(scenario);
+    }
+    if let Some(duration) = &options.duration {
+        set.push(("duration".to_owned(), duration.clone()));
     }
     scenario::open(name, &set).map_err(|error| match error {
         OpenError::Unreadable { .. } => Failure::Failed(error.to_string()),
         OpenError::Unknown { .. } | OpenError::Mistakes(_) => Failure::Usage(error.to_string()),
     })
+}
+
+/// A scenario whose parts have to be scaled together with the whole: stages say how long they last and how many people
+/// there are; a storm must not come behind the end. None for every other one, and for one with mistakes.
+fn scaled(
+    name: &str,
+    plain: &[(String, String)],
+    sized: &[(String, String)],
+    connections: Option<u32>,
+    length: Option<Duration>,
+) -> Result<Option<Scenario>, Failure> {
+    if connections.is_none() && length.is_none() {
+        return Ok(None);
+    }
+    let Ok(mut scenario) = scenario::open(name, plain) else { return Ok(None) };
+    if !scenario.stages.is_empty() {
+        if connections == Some(0) || length.is_some_and(|length| length < LENGTH_MIN) {
+            return Err(Failure::Usage("--connections and --duration: nothing is left of the stages".to_owned()));
+        }
+        scenario.scale(connections.map(|count| count.min(CONNECTIONS_MAX)), length);
+        return Ok(Some(scenario));
+    }
+    let is_late = |at: Duration| length.is_some_and(|length| length >= LENGTH_MIN && at >= length);
+    if scenario.storm.as_ref().is_some_and(|storm| is_late(storm.at))
+        && let Ok(mut scenario) = scenario::open(name, sized)
+    {
+        scenario.scale(None, length);
+        return Ok(Some(scenario));
+    }
+    Ok(None)
 }
 
 /// The whole plan.

@@ -3,14 +3,20 @@
 //! Must never count a second twice, whoever is late with it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::stats::{Counts, Second, Timings};
 
 /// A second is shown as soon as a later one by this much has begun, even when somebody's part is missing.
 const PATIENCE: i64 = 2;
 
-/// All seconds of a run.
-#[derive(Default)]
+/// Seconds of the newest past that are kept as they are: whoever is late with a second is not later than this.
+const RECENT_MAX: usize = 300;
+
+/// Entries of the past behind those. When there are more, neighbours become one, and one spans twice as much as before.
+const PAST_MAX: usize = 3_600;
+
+/// All seconds of a run, those of a long one put together.
 pub(super) struct Gathered {
     workers: u32,
     /// How many seconds each worker told before it was told to run.
@@ -19,6 +25,10 @@ pub(super) struct Gathered {
     before: BTreeMap<i64, Part>,
     /// Those behind it, by their place from the start of the measured time.
     behind: BTreeMap<i64, Part>,
+    /// What was shown long ago and moved here from `behind`, by their place in units of `width`.
+    past: BTreeMap<i64, Second>,
+    /// How many seconds an entry of the past may span.
+    width: i64,
     is_running: bool,
     /// The newest second that was shown: of which of the two, and which.
     shown: Option<(bool, i64)>,
@@ -33,7 +43,8 @@ struct Part {
 
 impl Gathered {
     pub(super) fn new(workers: u32) -> Self {
-        Self { workers, ..Self::default() }
+        let (early, before, behind, past) = Default::default();
+        Self { workers, early, before, behind, past, width: 1, is_running: false, shown: None }
     }
 
     /// From now on workers know where the measured time begins.
@@ -78,7 +89,25 @@ impl Gathered {
                 self.shown = Some((is_behind, *at));
             }
         }
+        while self.behind.len() > RECENT_MAX && self.archive() {}
         complete
+    }
+
+    /// Moves the oldest second that was shown to the past. Those around the start of the measured time stay: how many
+    /// connections there were then is asked for at the end.
+    fn archive(&mut self) -> bool {
+        let oldest = self.behind.keys().copied().find(|at| !(-1..=0).contains(at));
+        let Some(at) = oldest.filter(|at| self.shown >= Some((true, *at))) else { return false };
+        let Some(Part { mut second, .. }) = self.behind.remove(&at) else { return false };
+        second.timings.pack();
+        put(&mut self.past, self.width, second);
+        if self.past.len() > PAST_MAX {
+            self.width *= 2;
+            for second in std::mem::take(&mut self.past).into_values() {
+                put(&mut self.past, self.width, second);
+            }
+        }
+        true
     }
 
     /// How many connections there were when the measured time began.
@@ -91,14 +120,30 @@ impl Gathered {
 
     /// All seconds in order, those before the order to run placed before the others.
     pub(super) fn seconds(self) -> Vec<Second> {
-        let first = self.behind.keys().next().copied().unwrap_or(0).min(0);
+        let behind = self.past.into_values().chain(self.behind.into_values().map(|part| part.second));
+        let mut behind: Vec<_> = behind.collect();
+        behind.sort_by_key(|second| second.at);
+        let first = behind.first().map_or(0, |second| second.at).min(0);
         let count = self.before.len() as i64;
         let before = self.before.into_values().enumerate().map(|(place, part)| {
             let mut second = part.second;
             second.at = first - count + place as i64;
             second
         });
-        before.chain(self.behind.into_values().map(|part| part.second)).collect()
+        before.chain(behind).collect()
+    }
+}
+
+/// Adds a second to the entry that spans it.
+fn put(past: &mut BTreeMap<i64, Second>, width: i64, second: Second) {
+    match past.entry(second.at.div_euclid(width)) {
+        Entry::Vacant(entry) => {
+            entry.insert(second);
+        }
+        Entry::Occupied(mut entry) => {
+            entry.get_mut().follow(&second);
+            entry.get_mut().timings.pack();
+        }
     }
 }
 
@@ -179,5 +224,33 @@ mod tests {
             gathered.take(0, &second(at, 1, 1), false);
         }
         assert_eq!(gathered.complete().len(), 1);
+    }
+
+    #[test]
+    fn a_long_run_takes_bounded_memory_and_loses_no_count() {
+        let mut gathered = Gathered::new(1);
+        gathered.run();
+        let length = 20_000;
+        let mut shown = 0;
+        for at in -5..length {
+            let mut second = second(at, 7, 2);
+            second.timings.delivery.record(std::time::Duration::from_millis(3));
+            gathered.take(0, &second, false);
+            shown += gathered.complete().len();
+        }
+        assert_eq!(shown as i64, length + 5);
+        assert_eq!(gathered.connected_at_start(), 7);
+        let seconds = gathered.seconds();
+        assert!(seconds.len() <= PAST_MAX + RECENT_MAX, "{}", seconds.len());
+        assert_eq!(seconds.iter().map(|second| i64::from(second.span)).sum::<i64>(), length + 5);
+        let mut next = -5;
+        for second in &seconds {
+            assert_eq!(second.at, next, "none is missing and none is there twice");
+            assert!(second.at >= 0 || second.at + i64::from(second.span) <= 0, "none spans the start");
+            next += i64::from(second.span);
+        }
+        let mut sums = Sums::default();
+        seconds.iter().for_each(|second| sums.add(second, second.at >= 0));
+        assert_eq!((sums.measured.sent, sums.timings.delivery.count()), (2 * length as u64, length as u64));
     }
 }

@@ -13,8 +13,8 @@ const LATENESS_P99_MAX: Duration = Duration::from_millis(10);
 /// The driver never sends later than this.
 const LATENESS_MAX: Duration = Duration::from_secs(1);
 
-/// From this share of a second on a driver thread counts as full.
-const BUSY: f64 = 0.95;
+/// A driver whose threads never had more to do than this was kept from it by others.
+const IDLE: f64 = 0.5;
 
 /// The share of the measured seconds that may be full.
 const BUSY_SECONDS_MAX: f64 = 0.05;
@@ -37,16 +37,18 @@ pub(super) fn reasons(figures: &Figures<'_>) -> Vec<String> {
     let mut reasons = Vec::new();
     let (p99, max) = (figures.timings.lateness.quantile(0.99), figures.timings.lateness.max());
     if p99 > LATENESS_P99_MAX || max > LATENESS_MAX {
+        let busiest = figures.seconds.iter().map(|second| second.driver_busy).fold(0.0, f64::max);
+        let remedy = if busiest < IDLE { "this machine is busy with something else" } else { "use more processes" };
         reasons.push(format!(
-            "the driver fell behind: it sent up to {:.1} ms later than intended (p99 {:.1} ms); use more processes",
+            "the driver fell behind: it sent up to {:.1} ms later than intended (p99 {:.1} ms); {remedy}",
             max.as_secs_f64() * 1_000.0,
             p99.as_secs_f64() * 1_000.0
         ));
     }
     let measured = || figures.seconds.iter().filter(|second| is_measured(second, figures.measured_for));
-    let busy = measured().filter(|second| second.driver_busy >= BUSY).count();
-    let count = measured().count();
-    if busy as f64 > count as f64 * BUSY_SECONDS_MAX {
+    let busy: u32 = measured().map(Second::full_seconds).sum();
+    let count: u32 = measured().map(|second| second.span).sum();
+    if f64::from(busy) > f64::from(count) * BUSY_SECONDS_MAX {
         reasons.push(format!("a driver thread was full in {busy} of {count} seconds: use more processes"));
     }
     let wanted = u64::from(figures.scenario.connections_at_start());

@@ -30,11 +30,11 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// Reads and resolves a URL.
+    /// Reads and resolves a URL; one without a path leads to the usual one.
     ///
     /// # Errors
     /// When it is no `ws://` or `wss://` URL, or its host is not known.
-    pub(super) fn resolve(url: &str) -> io::Result<Self> {
+    pub(super) fn resolve(url: &str, usual_path: &str) -> io::Result<Self> {
         let wrong = |reason: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("{url}: {reason}"));
         let (is_tls, rest) = match url.split_once("://") {
             Some(("ws", rest)) => (false, rest),
@@ -52,7 +52,11 @@ impl Address {
         let found =
             (host, port).to_socket_addrs().map_err(|error| wrong(&format!("cannot resolve {host}: {error}")))?;
         let socket = found.into_iter().next().ok_or_else(|| wrong(&format!("{host} has no address")))?;
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        let path = match path {
+            "" => usual_path.to_owned(),
+            path if path.starts_with('/') => path.to_owned(),
+            query => format!("/{query}"),
+        };
         let (host, authority) = (host.to_owned(), authority.to_owned());
         Ok(Self { url: url.to_owned(), host, authority, path, socket, is_tls })
     }
@@ -89,7 +93,9 @@ impl Addresses {
     /// # Errors
     /// When there is no URL, or one is wrong or unknown.
     pub(super) fn resolve(target: &Target) -> io::Result<Self> {
-        let resolve = |urls: &[String]| urls.iter().map(|url| Address::resolve(url)).collect::<io::Result<Vec<_>>>();
+        let path = target.peer.usual_path();
+        let resolve =
+            |urls: &[String]| urls.iter().map(|url| Address::resolve(url, path)).collect::<io::Result<Vec<_>>>();
         let all = resolve(&target.urls)?;
         if all.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no URL was given"));
@@ -138,15 +144,20 @@ mod tests {
 
     #[test]
     fn urls_are_taken_apart() {
-        let address = Address::resolve("wss://127.0.0.1/ws?v=1").expect("right");
+        let address = Address::resolve("wss://127.0.0.1/ws?v=1", "/usual").expect("right");
         assert_eq!(
             (address.host.as_str(), address.path.as_str(), address.socket.port()),
             ("127.0.0.1", "/ws?v=1", 443)
         );
-        let address = Address::resolve("ws://[::1]:9000").expect("right");
-        assert_eq!((address.authority.as_str(), address.path.as_str(), address.is_tls), ("[::1]:9000", "/", false));
+        let address = Address::resolve("ws://[::1]:9000", "/usual").expect("right");
+        assert_eq!(
+            (address.authority.as_str(), address.path.as_str(), address.is_tls),
+            ("[::1]:9000", "/usual", false)
+        );
+        assert_eq!(Address::resolve("ws://[::1]/", "/usual").expect("right").path, "/");
+        assert_eq!(Address::resolve("ws://[::1]?a", "/usual").expect("right").path, "/?a");
         for wrong in ["http://127.0.0.1", "ws://", "ws://127.0.0.1:x", "ws://[::1", "127.0.0.1:80"] {
-            let error = Address::resolve(wrong).expect_err(wrong).to_string();
+            let error = Address::resolve(wrong, "/usual").expect_err(wrong).to_string();
             assert!(error.contains(wrong), "{error}");
         }
     }

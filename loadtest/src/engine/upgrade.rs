@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_query_is_added() {
-        let address = Address::resolve("ws://127.0.0.1:1/ws?a=1").expect("right");
+        let address = Address::resolve("ws://127.0.0.1:1/ws?a=1", "/").expect("right");
         let upgrade = Upgrade { query: "?b=2".to_owned(), ..Upgrade::default() };
         let text = request(&address, &upgrade, [0; 16], true);
         assert!(text.starts_with("GET /ws?a=1&b=2 HTTP/1.1\r\nHost: 127.0.0.1:1\r\n"), "{text}");

@@ -7,16 +7,13 @@ use std::collections::BTreeMap;
 use super::figures::processors_busy;
 use super::model::Report;
 use super::plot::{Axis, COLOURS, LineChart, Mark, RED, Series, Unit, colour};
-use crate::stats::{Second, Times};
+use crate::stats::{DRIVER_FULL, Second, Times};
 
 /// Most points of a curve over time: longer runs are put together.
 const POINTS_MAX: usize = 240;
 
 /// Most kinds of error that have a curve of their own.
 const ERRORS_MAX: usize = 5;
-
-/// The busiest thread's share from which a driver falls behind.
-const DRIVER_BUSY_MAX: f64 = 0.95;
 
 /// Latency by percentile: each curve with its name.
 pub(super) fn by_percentile(title: &str, curves: &[(String, &Times)]) -> LineChart {
@@ -40,25 +37,20 @@ fn percentiles(times: &Times) -> Vec<(f64, f64)> {
     (0..=steps).map(point).map(|(x, y)| (x, y.max(1.0))).collect()
 }
 
-/// Seconds put together so that a curve has no more points than can be seen: (the first second's time, how many).
+/// Seconds put together so that a curve has no more points than can be seen.
 struct Buckets {
     seconds: Vec<Second>,
-    width: f64,
 }
 
 impl Buckets {
     fn of(report: &Report) -> Self {
         let width = report.seconds.len().div_ceil(POINTS_MAX).max(1);
         let merge = |chunk: &[Second]| {
-            let mut whole = Second { at: chunk[0].at, ..Second::default() };
-            for second in chunk {
-                whole.counts.follow(&second.counts);
-                whole.timings.merge(&second.timings);
-                whole.driver_busy = whole.driver_busy.max(second.driver_busy);
-            }
+            let mut whole = chunk[0].clone();
+            chunk[1..].iter().for_each(|second| whole.follow(second));
             whole
         };
-        Self { seconds: report.seconds.chunks(width).map(merge).collect(), width: width as f64 }
+        Self { seconds: report.seconds.chunks(width).map(merge).collect() }
     }
 
     fn curve(&self, value: impl Fn(&Second) -> f64) -> Vec<(f64, f64)> {
@@ -66,7 +58,7 @@ impl Buckets {
     }
 
     fn rate(&self, count: impl Fn(&Second) -> u64) -> Vec<(f64, f64)> {
-        self.curve(|second| count(second) as f64 / self.width)
+        self.curve(|second| count(second) as f64 / f64::from(second.span.max(1)))
     }
 }
 
@@ -174,6 +166,25 @@ fn driver(report: &Report, buckets: &Buckets) -> LineChart {
     let mut chart = over_time(report, "The driver’s busiest thread", Axis::linear("of a second", Unit::Percent))
         .with(Series::new("busy", buckets.curve(|second| second.driver_busy)).filled().coloured(COLOURS[7]));
     chart.marks.clear();
-    chart.marks.push(Mark::Limit(DRIVER_BUSY_MAX, "from here on the driver falls behind".to_owned()));
+    chart.marks.push(Mark::Limit(DRIVER_FULL, "from here on the driver falls behind".to_owned()));
     chart
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn a_second_that_spans_several_has_the_rate_of_one() {
+        let mut report = sample::clean();
+        report.seconds = vec![Second::default(); 4];
+        for (second, at) in report.seconds.iter_mut().zip(0..) {
+            (second.at, second.counts.delivered) = (at, 100);
+        }
+        let last = report.seconds.pop().expect("four");
+        report.seconds[2].follow(&last);
+        let rate = Buckets::of(&report).rate(|second| second.counts.delivered);
+        assert_eq!(rate, [(0.0, 100.0), (1.0, 100.0), (2.0, 100.0)]);
+    }
 }

@@ -16,6 +16,9 @@ use crate::stats::Times;
 pub(super) const WIDE: f64 = 1_098.0;
 pub(super) const NARROW: f64 = 526.0;
 
+/// Most notes that are shown.
+const NOTES_MAX: usize = 50;
+
 /// The report of a run as one HTML file without scripts.
 #[must_use]
 pub fn html(report: &Report) -> String {
@@ -70,6 +73,11 @@ fn below(report: &Report) -> Vec<String> {
     }
     if !report.left_out.is_empty() {
         lines.push(format!("Left out, because {} knows no such thing: {}", report.peer, report.left_out.join(", ")));
+    }
+    lines.extend(report.notes.iter().take(NOTES_MAX).map(|note| format!("Note: {note}")));
+    let rest = report.notes.len().saturating_sub(NOTES_MAX) as u64;
+    if rest > 0 {
+        lines.push(format!("Further notes stand in the JSON report: {}", count(rest)));
     }
     lines
 }
@@ -139,7 +147,10 @@ mod tests {
             assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
             assert!(page.contains("prefers-color-scheme:dark"));
         }
-        let page = html(&sample::lossy());
+        let mut lossy = sample::lossy();
+        lossy.notes.push("--at `a < b`: it is still running".to_owned());
+        let page = html(&lossy);
+        assert!(page.contains("Note: --at `a &lt; b`: it is still running"));
         for expected in
             ["LOST 3 of 120,000", "load-7", "345", "p99&lt;20ms", "internal &lt;error&gt; &amp; more", "seed"]
         {

@@ -16,6 +16,9 @@ const LINES_MAX: usize = 25;
 const EXAMPLES_MAX: usize = 3;
 const ERRORS_MAX: usize = 3;
 const ASSERTIONS_MAX: usize = 4;
+/// Most notes, and the signs of one.
+const NOTES_MAX: usize = 4;
+const NOTE_CHARS_MAX: usize = 96;
 
 /// The summary without colours.
 #[must_use]
@@ -134,6 +137,18 @@ fn rest(report: &Report, paint: &Paint, lines: &mut Vec<String>) {
         let line = format!("{} {clause}  ({figure})", if *held { "✓" } else { "✗" });
         lines.push(if *held { paint.green(&line) } else { paint.red(&line) });
     }
+    notes(&report.notes, lines);
+}
+
+fn notes(notes: &[String], lines: &mut Vec<String>) {
+    // Whatever is cut off here stands in the HTML report.
+    let room = LINES_MAX.saturating_sub(lines.len()).min(NOTES_MAX);
+    for note in notes.iter().take(room) {
+        let (line, is_cut) =
+            note.char_indices().nth(NOTE_CHARS_MAX).map_or((note.as_str(), false), |(end, _)| (&note[..end], true));
+        let line: String = line.chars().map(|sign| if sign.is_control() { ' ' } else { sign }).collect();
+        lines.push(format!("note         {line}{}", if is_cut { "…" } else { "" }));
+    }
 }
 
 fn errors(report: &Report) -> String {
@@ -193,6 +208,18 @@ mod tests {
         let mut idle = sample::clean();
         idle.verdict = crate::proof::Verdict::default();
         assert!(summary(&idle).starts_with("NOTHING TO PROVE"));
+    }
+
+    #[test]
+    fn notes_are_told_and_cut() {
+        let mut report = sample::clean();
+        report.notes = vec!["metrics: no answer".to_owned(), "ä".repeat(300), "a\nb\x1b".to_owned()];
+        let text = summary(&report);
+        assert!(text.contains("\nnote         metrics: no answer\n"), "{text}");
+        assert!(text.contains("ä…\nnote         a b \n"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
+        report.notes = vec!["again".to_owned(); 100];
+        assert!(summary(&report).lines().count() <= LINES_MAX);
     }
 
     #[test]

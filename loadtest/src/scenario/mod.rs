@@ -186,6 +186,27 @@ impl Hostile {
 }
 
 impl Scenario {
+    /// The same with other extents, in which stages and storms keep their proportions.
+    pub fn scale(&mut self, connections: Option<u32>, duration: Option<Duration>) {
+        if let Some(connections) = connections {
+            let share = f64::from(connections) / f64::from(self.connections.count.max(1));
+            for stage in &mut self.stages {
+                stage.connections = stage.connections.map(|before| (f64::from(before) * share).round() as u32);
+            }
+            self.connections.count = connections;
+        }
+        if let Some(duration) = duration {
+            let share = duration.as_secs_f64() / self.duration.as_secs_f64().max(f64::MIN_POSITIVE);
+            for stage in &mut self.stages {
+                stage.duration = stage.duration.mul_f64(share);
+            }
+            if let Some(storm) = &mut self.storm {
+                storm.at = storm.at.mul_f64(share);
+            }
+            self.duration = duration;
+        }
+    }
+
     /// Messages a second at a moment of the measured time, as the stages say.
     #[must_use]
     pub fn rate_at(&self, elapsed: Duration) -> f64 {
@@ -244,6 +265,19 @@ mod tests {
         {
             let at = Duration::from_secs(second);
             assert_eq!((scenario.connections_at(at), scenario.rate_at(at)), (connections, rate), "{second}");
+        }
+    }
+
+    #[test]
+    fn stages_keep_their_proportions() {
+        let mut scenario = scenario(
+            "connections = { count = 100, at_start = 20 }\nmessages.per_second = 10\n\
+             [[stages]]\nduration = \"10s\"\nconnections = 60\n[[stages]]\nduration = \"30s\"\nconnections = 100\n",
+        );
+        scenario.scale(Some(50), Some(Duration::from_secs(4)));
+        assert_eq!((scenario.connections.count, scenario.duration), (50, Duration::from_secs(4)));
+        for (second, connections) in [(0, 10), (1, 30), (4, 50)] {
+            assert_eq!(scenario.connections_at(Duration::from_secs(second)), connections, "{second}");
         }
     }
 

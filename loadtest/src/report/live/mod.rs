@@ -91,7 +91,8 @@ impl Live {
         self.draw();
     }
 
-    /// Whether q or Ctrl-C was pressed: in raw mode Ctrl-C is a key and no signal.
+    /// Whether q or Ctrl-C was pressed: in raw mode Ctrl-C is a key and no signal. A second Ctrl-C is sent on as the signal
+    /// that it would be elsewhere.
     pub fn stop_requested(&mut self) -> bool {
         match &mut self.view {
             View::Screen(screen) => screen.stop_requested(),
@@ -107,6 +108,11 @@ impl Live {
             screen.draw(&self.state);
         }
     }
+}
+
+/// Gives the terminal back at once, from whatever thread: for an end that waits for nobody.
+pub fn give_back() {
+    screen::give_back();
 }
 
 fn say(line: &str) {

@@ -68,10 +68,21 @@ impl Screen {
             let Ok(Event::Key(key)) = event::read() else { continue };
             let is_control_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
             if key.kind == KeyEventKind::Press && (is_control_c || key.code == KeyCode::Char('q')) {
+                if is_control_c {
+                    self.signal();
+                }
                 self.is_stopping = true;
             }
         }
         self.is_stopping
+    }
+}
+
+impl Screen {
+    /// In raw mode Ctrl-C is a key; whoever counts signals has to hear of it too.
+    fn signal(&self) {
+        // A signal to oneself fails for no reason that could be helped.
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT).ok();
     }
 }
 
@@ -82,7 +93,7 @@ impl Drop for Screen {
 }
 
 /// Gives the terminal back, once.
-fn give_back() {
+pub(super) fn give_back() {
     if !IS_OPEN.swap(false, Ordering::AcqRel) {
         return;
     }

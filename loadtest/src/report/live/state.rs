@@ -13,7 +13,7 @@ use crate::stats::{Counts, Second, Timings};
 const HISTORY_MAX: usize = 240;
 
 /// From here on the driver is about to fall behind.
-pub(super) const DRIVER_BUSY_MAX: f64 = 0.95;
+pub(super) const DRIVER_BUSY_MAX: f64 = crate::stats::DRIVER_FULL;
 
 pub(super) struct State {
     pub(super) head: Head,
