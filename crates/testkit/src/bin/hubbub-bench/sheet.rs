@@ -190,7 +190,9 @@ impl Sheet {
 
     /// Adds a point to a curve, which begins with its first.
     pub(crate) fn point(&mut self, name: &str, (x, y): (&str, &str), point: (f64, f64)) {
-        if let Some(series) = self.series.iter_mut().find(|series| series.name == name && series.y == y) {
+        let is_same =
+            |series: &&mut Series| (series.name.as_str(), series.x.as_str(), series.y.as_str()) == (name, x, y);
+        if let Some(series) = self.series.iter_mut().find(is_same) {
             series.points.push(point);
             return;
         }
