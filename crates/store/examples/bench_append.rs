@@ -52,8 +52,8 @@ async fn main() -> Result<(), AnyError> {
     let figures = measure(&server.url("bench"), length).await?;
     drop(server);
     let ratio = figures.many_rooms / figures.one_by_one;
-    let one_by_one = "messages a second, one by one";
-    let (many_rooms, hot_room) = (format!("messages a second, {ROOMS} rooms"), "messages a second, one hot room");
+    let one_by_one = "one by one";
+    let (many_rooms, hot_room) = (format!("{ROOMS} rooms"), "one hot room");
     rows.push(row(one_by_one, "postgresql", (figures.one_by_one, "/s"), None)?);
     rows.push(row(&many_rooms, "postgresql", (figures.many_rooms, "/s"), None)?);
     rows.push(row("batched over one by one", "postgresql", (ratio, "times"), Some(POSTGRES_RATIO_GOAL))?);

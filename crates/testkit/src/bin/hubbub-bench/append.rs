@@ -21,7 +21,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let mut sheet = Sheet::new("append", "Messages that the store takes, 100 B each, durable")?;
+    let mut sheet = Sheet::new("append", "Messages a second that the store takes, 100 B each, durable")?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("rows.json");
     let status = Command::new(program()?).arg(options.seconds.to_string()).arg(&file).status();

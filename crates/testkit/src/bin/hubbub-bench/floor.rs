@@ -2,10 +2,12 @@
 //!
 //! Must never be left running.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::fs;
+use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
+use hubbub_testkit::process::Process;
+use hubbub_testkit::servers::START_LIMIT;
 use tempfile::TempDir;
 
 use crate::load::{self, Aim, Found, Load, Outcome, Shape};
@@ -39,18 +41,11 @@ impl Mode {
 /// The name under which it is watched.
 pub(crate) const NAME: &str = "bare";
 
-/// A running bare server; killed when dropped.
+/// A running bare server; killed when dropped, and by the kernel when we are.
 pub(crate) struct Floor {
-    child: Child,
+    process: Process,
     address: String,
     folder: TempDir,
-}
-
-impl Drop for Floor {
-    fn drop(&mut self) {
-        // Both fail only when it is gone already, which is what is wanted.
-        self.child.kill().and_then(|()| self.child.wait()).ok();
-    }
 }
 
 impl Floor {
@@ -71,13 +66,20 @@ impl Floor {
         if mode == Mode::Joined {
             command.args(["--tick", "10ms"]);
         }
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start hubbub-load")?;
-        let mut floor = Self { child, address: String::new(), folder: tempfile::tempdir()? };
-        let output = floor.child.stdout.take().context("its output is ours")?;
-        BufReader::new(output).read_line(&mut floor.address)?;
-        floor.address.truncate(floor.address.trim_end().len());
-        ensure!(!floor.address.is_empty(), "hubbub-load bare did not say where it listens");
-        Ok(floor)
+        let folder = tempfile::tempdir()?;
+        let log = folder.path().join("bare.log");
+        let mut process = Process::start(NAME, command, &log)?;
+        // Its first line is the address.
+        let mut address = None;
+        let listens = async || {
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            address = text.split_once('\n').map(|(first, _)| first.trim().to_owned());
+            address.is_some()
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(process.wait_until(START_LIMIT, "ready", listens))?;
+        let address = address.context("it said where it listens")?;
+        Ok(Self { process, address, folder })
     }
 
     /// Where it listens.
@@ -87,7 +89,7 @@ impl Floor {
 
     /// As something to watch.
     pub(crate) fn watched(&self, name: &str) -> (String, u32) {
-        (name.to_owned(), self.child.id())
+        (name.to_owned(), self.process.pid())
     }
 
     /// Runs a load against it.

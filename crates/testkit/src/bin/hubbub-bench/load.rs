@@ -4,9 +4,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use hubbub_testkit::process::Process;
 use serde_json::Value;
 
 /// The program, when it does not lie beside this one.
@@ -17,6 +19,8 @@ pub(crate) const CONNECTIONS_PER_PROCESS: u32 = 19_000;
 
 /// How long each step of a search is measured.
 const STEP: &str = "15s";
+/// The longest search or run.
+const LIMIT: Duration = Duration::from_secs(6 * 3_600);
 /// How close a search has to come.
 const PRECISION: &str = "5%";
 
@@ -178,11 +182,14 @@ impl Load<'_> {
             command.arg("--tokens").arg(tokens);
         }
         command.args(further.iter().flat_map(|(flag, value)| [*flag, value]));
-        let output = command.stdin(Stdio::null()).output().context("cannot start hubbub-load")?;
+        let log = self.folder.join(format!("{}-{verb}.log", self.shape.name));
+        let mut process = Process::start("hubbub-load", command, &log)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let status = runtime.block_on(process.wait(LIMIT))?;
         // It ends with a failure too when something was lost; then there is a result that says so.
         let Ok(text) = fs::read_to_string(&result) else {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Ok(Driven::Nothing(format!("hubbub-load {verb}: {}: {}", output.status, said.trim())));
+            let said = fs::read_to_string(log)?;
+            return Ok(Driven::Nothing(format!("hubbub-load {verb}: {status}: {}", said.trim())));
         };
         Ok(Driven::Report(serde_json::from_str(&text)?))
     }

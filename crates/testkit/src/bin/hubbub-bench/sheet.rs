@@ -82,6 +82,12 @@ impl Row {
         Self { note: note.to_owned(), ..self }
     }
 
+    /// A slow load explains a bad time and spoils a good one; it explains nothing that there must not be any of.
+    fn doubted(self) -> Self {
+        let hit = self.hit.filter(|hit| !hit && self.goal == Some(0.0));
+        Self { hit, ..self }
+    }
+
     fn print(&self) {
         let Self { row, subject, measured, unit, goal, hit, note, .. } = self;
         let places = places(*measured);
@@ -177,7 +183,7 @@ impl Sheet {
 
     /// Prints a row and keeps it.
     pub(crate) fn push(&mut self, row: Row) {
-        let row = if self.doubts.is_empty() { row } else { Row { hit: None, ..row } };
+        let row = if self.doubts.is_empty() { row } else { row.doubted() };
         row.print();
         self.keep(row);
     }
@@ -190,7 +196,9 @@ impl Sheet {
 
     /// Adds a point to a curve, which begins with its first.
     pub(crate) fn point(&mut self, name: &str, (x, y): (&str, &str), point: (f64, f64)) {
-        if let Some(series) = self.series.iter_mut().find(|series| series.name == name && series.y == y) {
+        let is_same =
+            |series: &&mut Series| (series.name.as_str(), series.x.as_str(), series.y.as_str()) == (name, x, y);
+        if let Some(series) = self.series.iter_mut().find(is_same) {
             series.points.push(point);
             return;
         }
@@ -245,6 +253,9 @@ mod tests {
         assert_eq!(row(1.0).at_most(1.0).hit, Some(true));
         assert_eq!(row(1.1).at_most(1.0).hit, Some(false));
         assert_eq!(row(1.1).at_least(1.0).hit, Some(true));
+        assert_eq!(row(2.0).at_most(0.0).doubted().hit, Some(false));
+        assert_eq!(row(0.0).at_most(0.0).doubted().hit, None);
+        assert_eq!(row(2.0).at_most(1.0).doubted().hit, None);
         assert_eq!(row(f64::NAN).at_most(1.0).hit, Some(false), "what was not measured hits nothing");
     }
 }

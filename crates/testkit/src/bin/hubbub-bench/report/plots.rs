@@ -84,7 +84,7 @@ fn curves(sheet: &Sheet, x: &str, y: &str) -> String {
     // Time goes evenly, amounts by their size.
     let below = if x == "seconds" { Axis::linear(x, Unit::Count) } else { Axis::log(x, Unit::Count) };
     let unit = y.split(' ').next().unwrap_or("");
-    let mut chart = LineChart::new(&sheet.title, below, Axis::linear(y, unit_of(unit)));
+    let mut chart = LineChart::new(&format!("{}: {y} over {x}", sheet.name), below, Axis::linear(y, unit_of(unit)));
     for series in sheet.series.iter().filter(|series| series.x == x && series.y == y) {
         let points = series.points.iter().map(|(x, y)| (*x, *y * scale(unit))).collect();
         chart = chart.with(Series::new(&series.name, points));
@@ -120,5 +120,7 @@ mod tests {
         sheet.rows.push(Row::new("alone", "hubbub", 1.0, "ms"));
         let names: Vec<String> = of(&sheet).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["a", "a-curve"]);
+        sheet.point("a curve", ("nodes", "µs"), (1.0, 1.0));
+        assert_eq!(of(&sheet).len(), 3, "rooms and nodes do not share an axis");
     }
 }
