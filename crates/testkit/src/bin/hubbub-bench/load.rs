@@ -5,11 +5,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use hubbub_testkit::process::Process;
 use serde_json::Value;
+
+use crate::sheet;
 
 /// The program, when it does not lie beside this one.
 const BINARY: &str = "HUBBUB_LOAD_BIN";
@@ -138,7 +140,21 @@ impl Load<'_> {
             // What it did before that is no figure of anything.
             ensure!(!reason.starts_with("the run failed"), "hubbub-load: {reason}");
         }
+        if self.aim.peer == "hubbub" && (outcome.lost()? > 0.0 || !outcome.doubts().is_empty()) {
+            self.keep(&outcome)?;
+        }
         Ok(outcome)
+    }
+
+    /// Keeps the whole report of a run that has to be looked into, beside the results.
+    fn keep(&self, outcome: &Outcome) -> Result<()> {
+        let folder = sheet::folder()?.join("doubted");
+        fs::create_dir_all(&folder)?;
+        let second = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let file = folder.join(format!("{}-{second}.json", self.shape.name));
+        fs::write(&file, outcome.0.to_string())?;
+        println!("  kept for a closer look: {}", file.display());
+        Ok(())
     }
 
     /// The run at the highest rate of messages between `from` and `to` at which the conditions hold; when they
