@@ -16,7 +16,7 @@ const PAUSE: u32 = 10;
 /// Messages to everybody, one by one.
 const SINGLES: u32 = 6;
 /// Connections opened a second.
-const ARRIVALS: u32 = 500;
+const ARRIVALS: u32 = 1_000;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
