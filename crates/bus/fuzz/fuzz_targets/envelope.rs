@@ -10,9 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     let written = match &read {
         Envelope::Pulse { number } => encode_pulse(*number),
         Envelope::Events(events) if events.len() == 1 => encode_event(&events[0], "writer"),
-        Envelope::Events(events) => {
-            encode_events(&events.iter().map(|event| &**event).collect::<Vec<_>>(), "writer")
-        }
+        Envelope::Events(events) => encode_events(&events.iter().map(|event| &**event).collect::<Vec<_>>(), "writer"),
         Envelope::Echo => return,
     };
     let written = written.expect("what was read can be written");
