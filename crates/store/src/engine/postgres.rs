@@ -5,6 +5,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use hubbub_protocol::mutation::{self, Mutation};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions};
 use sqlx::query::{Query, QueryAs};
 use sqlx::{Connection as _, Executor as _};
@@ -69,7 +70,8 @@ pub(crate) fn parse(url: &str) -> Result<PgConnectOptions, StoreError> {
     let options = PgConnectOptions::from_str(url).map_err(|error| {
         StoreError::new(StoreErrorKind::Misconfigured, "the PostgreSQL URL cannot be read").caused_by(error)
     })?;
-    Ok(options.application_name("hubbub"))
+    let options = options.application_name("hubbub");
+    Ok(if mutation::is(Mutation::AckEarly) { options.options([("synchronous_commit", "off")]) } else { options })
 }
 
 /// One connection outside the pools, with one try.
