@@ -36,7 +36,9 @@ impl Chat {
         }
         let (room, kind) = found?;
         let mut sent = MessageSent { id: MessageId::new(), client_msg_id: command.client_msg_id, body: command.body };
-        if mutation::is(Mutation::NoDedup) && let Ok(other) = sent.id.to_string().parse() {
+        if mutation::is(Mutation::NoDedup)
+            && let Ok(other) = sent.id.to_string().parse()
+        {
             sent.client_msg_id = other;
         }
         let guard = match kind {

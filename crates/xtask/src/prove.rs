@@ -21,9 +21,7 @@ const RESULTS: &str = "prove/results.json";
 /// Builds in release and passes the arguments on.
 pub(crate) fn run(project: &Project, args: &[String]) -> Result<()> {
     let mut args = args.to_vec();
-    let prove = || {
-        project.cargo().args(["run", "--release", "--package=hubbub-testkit", "--bin=hubbub-prove", "--"])
-    };
+    let prove = || project.cargo().args(["run", "--release", "--package=hubbub-testkit", "--bin=hubbub-prove", "--"]);
     let results = project.target.join(RESULTS);
     if take(&mut args, "--report") {
         return Ok(prove().arg("report").arg(results).args(args).run()?);
@@ -84,7 +82,8 @@ fn build_mutable(project: &Project) -> Result<PathBuf> {
 /// The release build of an earlier commit, in `target/previous`; none when there is no earlier release.
 fn previous(project: &Project, from: Option<String>) -> Result<Option<PathBuf>> {
     let git = |arguments: &[&str]| project.shell.cmd("git").args(arguments).quiet().ignore_stderr().read().ok();
-    let released = || git(&["describe", "--tags", "--abbrev=0"]).or_else(|| git(&["rev-parse", "--verify", "origin/HEAD"]));
+    let released =
+        || git(&["describe", "--tags", "--abbrev=0"]).or_else(|| git(&["rev-parse", "--verify", "origin/HEAD"]));
     let Some(from) = from.or_else(released) else {
         println!("no release to begin with: the nodes begin with this build (`--from COMMIT` for another)");
         return Ok(None);

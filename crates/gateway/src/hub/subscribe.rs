@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use hubbub_protocol::reply::{Gap, Subscribed};
 use hubbub_protocol::mutation::{self, Mutation};
+use hubbub_protocol::reply::{Gap, Subscribed};
 use hubbub_protocol::{ErrorCode, Refusal, RoomId, Seq};
 
 use super::Hub;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::latency::Latency;
 use crate::record::{Entry, Record};
 
-/// Deliveries are well again when 99 of 100 take no longer.
+/// Deliveries are well again when 99 of 100 take no longer, or no longer than twice what they took before.
 pub const WELL: Duration = Duration::from_millis(250);
 
 /// The pieces of time that are looked at.
@@ -47,9 +47,9 @@ impl From<Latency> for Times {
 pub struct Felt {
     /// Errors that bare clients saw, by kind; the SDK hides them.
     pub errors: BTreeMap<String, u64>,
-    /// From the first transmission to the ack, of messages first sent in this part.
+    /// From the first transmission to the ack, of messages that waited for it in this part.
     pub acks: Times,
-    /// From the commit to the client, of messages committed in this part.
+    /// From the commit to the client, of messages that were on their way in this part.
     pub deliveries: Times,
 }
 
@@ -101,16 +101,16 @@ pub struct View {
 pub fn course(records: &[Record], moments: Moments, view: View) -> Course {
     let sends = if view.from_send { first_sends(records) } else { HashMap::new() };
     let records: Vec<&Record> = records.iter().filter(|record| (view.judges)(&record.client)).collect();
-    let heard: Vec<Heard> = records.iter().enumerate().flat_map(|(at, record)| heard(at, record, &sends, view)).collect();
-    let healed = healed(&heard, records.len(), moments);
+    let heard: Vec<Heard> =
+        records.iter().enumerate().flat_map(|(at, record)| heard(at, record, &sends, view)).collect();
+    // What was under way when the fault began was hit by it.
+    let before = felt(&records, &heard, |began, ended| began >= moments.began && ended < moments.from);
+    let well = WELL.max(2 * Duration::from_millis(before.deliveries.p99_ms));
+    let healed = healed(&heard, records.len(), moments, well);
     let over = healed.map_or(moments.end, |healed| moments.to.plus(healed));
-    let part = |from: Timestamp, to: Timestamp| felt(&records, &heard, from, to);
-    Course {
-        before: part(moments.began, moments.from),
-        during: part(moments.from, over),
-        after: part(over, moments.end),
-        healed,
-    }
+    let during = felt(&records, &heard, |began, ended| began < over && ended >= moments.from);
+    let after = felt(&records, &heard, |began, _| began >= over && began < moments.end);
+    Course { before, during, after, healed }
 }
 
 /// A message that came to a client.
@@ -155,24 +155,25 @@ fn ack(entry: &Entry) -> Option<(&str, Timestamp, Duration)> {
     Some((key, began, Duration::from_millis(*waited_ms)))
 }
 
-fn felt(records: &[&Record], heard: &[Heard], from: Timestamp, to: Timestamp) -> Felt {
-    let within = |at: Timestamp| (from..to).contains(&at);
+/// What lies in a part of the run, told by the beginning and the end of each thing.
+fn felt(records: &[&Record], heard: &[Heard], within: impl Fn(Timestamp, Timestamp) -> bool) -> Felt {
     let entries = || records.iter().flat_map(|record| &record.entries);
     let mut errors = BTreeMap::new();
     for entry in entries() {
         if let Entry::Felt { at, error } = entry
-            && within(*at)
+            && within(*at, *at)
         {
             *errors.entry(error.clone()).or_default() += 1;
         }
     }
-    let acks = entries().filter_map(ack).filter(|(_, began, _)| within(*began)).map(|(_, _, waited)| waited).collect();
-    let deliveries = heard.iter().filter(|heard| within(heard.committed)).map(Heard::took).collect();
+    let acks = entries().filter_map(ack).filter(|(_, began, waited)| within(*began, began.plus(*waited)));
+    let acks = acks.map(|(_, _, waited)| waited).collect();
+    let deliveries = heard.iter().filter(|heard| within(heard.committed, heard.came)).map(Heard::took).collect();
     Felt { errors, acks: Latency::of(acks).into(), deliveries: Latency::of(deliveries).into() }
 }
 
 /// From the end of the fault to the first moment from which every client hears its rooms in time for a while.
-fn healed(heard: &[Heard], clients: usize, moments: Moments) -> Option<Duration> {
+fn healed(heard: &[Heard], clients: usize, moments: Moments, well: Duration) -> Option<Duration> {
     let pieces = usize::try_from(moments.end.since(moments.to).as_millis() / PIECE.as_millis()).unwrap_or(0);
     let piece_of = |at: Timestamp| {
         let passed = at.since(moments.to).as_millis() / PIECE.as_millis();
@@ -183,7 +184,7 @@ fn healed(heard: &[Heard], clients: usize, moments: Moments) -> Option<Duration>
     for one in heard {
         let Some(piece) = piece_of(one.came) else { continue };
         all[piece] += 1;
-        late[piece] += u64::from(one.took() > WELL);
+        late[piece] += u64::from(one.took() > well);
         hears[one.client][piece] = true;
     }
     let is_heard = |piece: usize| {

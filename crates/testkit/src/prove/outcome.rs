@@ -20,7 +20,8 @@ use crate::origin;
 pub struct Figure {
     /// What was measured.
     pub name: String,
-    /// How much.
+    /// How much; not a number where it could not be measured.
+    #[serde(deserialize_with = "nan_for_null")]
     pub value: f64,
     /// Of what.
     pub unit: String,
@@ -30,6 +31,11 @@ pub struct Figure {
     /// The limit is one from below.
     #[serde(default)]
     pub at_least: bool,
+}
+
+/// JSON knows no NaN and writes `null` for it.
+fn nan_for_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 impl Figure {
@@ -71,6 +77,9 @@ impl Figure {
             let verdict = if self.holds() { "" } else { ", MISSED" };
             format!(" (limit {} {limit}{verdict})", if *at_least { "≥" } else { "≤" })
         });
+        if value.is_nan() {
+            return format!("never{limit}");
+        }
         let places = if value.abs() >= 100.0 || value.fract() == 0.0 { 0 } else { 2 };
         format!("{value:.places$} {unit}{limit}").replace("  ", " ")
     }
@@ -196,7 +205,9 @@ impl Results {
     /// When it is no list of results.
     pub fn read(file: &Path) -> Result<Self> {
         match fs::read_to_string(file) {
-            Ok(text) => serde_json::from_str(&text).with_context(|| format!("{} is no list of results", file.display())),
+            Ok(text) => {
+                serde_json::from_str(&text).with_context(|| format!("{} is no list of results", file.display()))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
         }
@@ -242,14 +253,16 @@ mod tests {
         let mut results = Results::read(&file).expect("nothing yet");
         let mut first = Outcome::new("a", "what", 1, "command");
         first.figures.push(Figure::new("late", 3.0, "s").at_most(2.0));
+        first.figures.push(Figure::new("never", f64::NAN, "s").at_most(2.0));
         first.conclude();
-        assert!(!first.proved && first.complaints.len() == 1);
+        assert!(!first.proved && first.complaints.len() == 2);
         let second = Outcome { seed: 2, mutation: Some("ack-early".to_owned()), ..first.clone() };
         results.take(first.clone());
         results.take(second);
         results.take(first);
         results.write(&file).expect("written");
         let read = Results::read(&file).expect("read");
-        assert_eq!((read.0.keys().cloned().collect::<Vec<_>>(), read), (vec!["a/1".into(), "a/2/ack-early".into()], results));
+        assert_eq!(read.0.keys().collect::<Vec<_>>(), ["a/1", "a/2/ack-early"]);
+        assert!(read.0["a/1"].figures[1].value.is_nan() && read.0["a/1"].complaints == results.0["a/1"].complaints);
     }
 }

@@ -182,7 +182,8 @@ mod tests {
     fn tables_stand_between_their_marks() {
         let mut results = Results::default();
         let mut outcome = Outcome::new("redis-outage", "what", 1, "a command");
-        let slow = Felt { deliveries: Times { count: 9, p50_ms: 80, p99_ms: 900, worst_ms: 12_345 }, ..Felt::default() };
+        let slow =
+            Felt { deliveries: Times { count: 9, p50_ms: 80, p99_ms: 900, worst_ms: 12_345 }, ..Felt::default() };
         outcome.phases = Some(Phases { during: slow, healed_ms: Some(250), ..Phases::default() });
         outcome.conclude();
         results.take(Outcome { seed: 2, proved: false, ..outcome.clone() });

@@ -74,8 +74,13 @@ pub async fn run(config: &SoakConfig, mut say: Say) -> Result<Outcome> {
     let before = held(&cluster, began).await?;
     let urls: Vec<String> =
         cluster.members.iter().map(|member| format!("ws://127.0.0.1:{}/v1/ws", member.node.port)).collect();
-    let mut load =
-        Background::start(cluster.folder(), &scenario(config), &urls, (tokens.as_path(), PROCESSES), Duration::from_secs(1))?;
+    let mut load = Background::start(
+        cluster.folder(),
+        &scenario(config),
+        &urls,
+        (tokens.as_path(), PROCESSES),
+        Duration::from_secs(1),
+    )?;
     load.reached_mark(Duration::from_secs(u64::from(clients / ARRIVALS)) + PATIENCE).await?;
     say(&format!("{clients} clients, {churn} of them leave and come back a second, {rate} messages/s"));
     let measured = Instant::now();
@@ -144,7 +149,8 @@ async fn held(cluster: &Cluster, began: Instant) -> Result<Held> {
         held.tasks += tasks["alive_tasks"].as_f64().context("no `alive_tasks`")?;
     }
     held.keys = cluster.redis.ask(&["DBSIZE"])?.trim().parse().context("DBSIZE")?;
-    held.subscriptions = cluster.redis.ask(&["PUBSUB", "CHANNELS"])?.lines().filter(|line| !line.is_empty()).count() as f64;
+    held.subscriptions =
+        cluster.redis.ask(&["PUBSUB", "CHANNELS"])?.lines().filter(|line| !line.is_empty()).count() as f64;
     Ok(held)
 }
 

@@ -46,7 +46,10 @@ impl Metric {
     }
 
     fn is(&self, sample: &str) -> bool {
-        sample.split('{').next() == Some(self.name) && sample.contains(self.label)
+        let name = sample.split('{').next().unwrap_or_default();
+        // A histogram is told as its sum, its count and its buckets.
+        let is_own = name.strip_prefix(self.name).is_some_and(|rest| matches!(rest, "" | "_sum" | "_count"));
+        is_own && sample.contains(self.label)
     }
 
     /// As people write it.
@@ -66,6 +69,8 @@ pub enum Shows {
     Above(f64),
     /// Over all nodes it grew by this or more.
     Grew(f64),
+    /// On some node the mean of what this histogram took in rose to this or above.
+    Mean(f64),
 }
 
 /// The metric by which an operator sees a fault.
@@ -154,6 +159,10 @@ impl Watch {
                 let highest = values.reduce(f64::max);
                 ("highest", highest, highest.is_some_and(|highest| highest >= limit))
             }
+            Shows::Mean(limit) => {
+                let highest = self.highest_mean(metric, from, to);
+                ("highest mean", highest, highest.is_some_and(|highest| highest >= limit))
+            }
             Shows::Grew(limit) => {
                 let growth = self.growth(metric, from, to);
                 ("growth", Some(growth), growth >= limit)
@@ -165,21 +174,37 @@ impl Watch {
     /// By how much a counter grew over all nodes between two moments.
     #[must_use]
     pub fn growth(&self, metric: Metric, from: Timestamp, to: Timestamp) -> f64 {
+        self.growths(|name| metric.is(name), from, to).values().sum()
+    }
+
+    /// Of the nodes' means of a histogram between two moments the highest.
+    fn highest_mean(&self, metric: Metric, from: Timestamp, to: Timestamp) -> Option<f64> {
+        let part = |ending: &str| {
+            let whole = format!("{}{ending}", metric.name);
+            self.growths(|name| name.split('{').next() == Some(whole.as_str()) && name.contains(metric.label), from, to)
+        };
+        let (sums, counts) = (part("_sum"), part("_count"));
+        let means = counts.iter().filter(|(_, count)| **count > 0.0);
+        means.filter_map(|(node, count)| Some(sums.get(node)? / count)).reduce(f64::max)
+    }
+
+    /// By how much counters grew on each node.
+    fn growths(&self, is_meant: impl Fn(&str) -> bool, from: Timestamp, to: Timestamp) -> BTreeMap<usize, f64> {
         let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         let mut last: HashMap<(usize, &str), f64> = HashMap::new();
-        let mut growth = 0.0;
+        let mut growths = BTreeMap::new();
         for look in looks.iter() {
-            for (name, value) in look.values.iter().filter(|(name, _)| metric.is(name)) {
+            for (name, value) in look.values.iter().filter(|(name, _)| is_meant(name)) {
                 let last = last.insert((look.node, name), *value);
                 // A counter that was not there yet, or began anew, grew by all that it shows.
                 let grown = last.filter(|last| value >= last).map_or(*value, |last| value - last);
                 let is_first = last.is_none() && look.at < from;
                 if !is_first && (from..=to).contains(&look.at) {
-                    growth += grown;
+                    *growths.entry(look.node).or_insert(0.0) += grown;
                 }
             }
         }
-        growth
+        growths
     }
 
     /// The sums over the labels of each look, with its node.
@@ -187,7 +212,8 @@ impl Watch {
         let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         let within = looks.iter().filter(|look| (from..=to).contains(&look.at));
         let summed = within.filter_map(|look| {
-            let own: Vec<f64> = look.values.iter().filter(|(name, _)| metric.is(name)).map(|(_, value)| *value).collect();
+            let own: Vec<f64> =
+                look.values.iter().filter(|(name, _)| metric.is(name)).map(|(_, value)| *value).collect();
             (!own.is_empty()).then(|| (look.node, own.iter().sum()))
         });
         summed.collect()

@@ -89,7 +89,8 @@ impl Postgres {
     /// When it does not take over.
     pub fn promote(&self) -> Result<()> {
         let mut command = self.command("pg_ctl");
-        let made = command.arg("promote").arg("--pgdata").arg(self.database()).output().context("cannot start pg_ctl")?;
+        let made =
+            command.arg("promote").arg("--pgdata").arg(self.database()).output().context("cannot start pg_ctl")?;
         ensure!(made.status.success(), "pg_ctl promote: {}", String::from_utf8_lossy(&made.stderr).trim());
         Ok(())
     }

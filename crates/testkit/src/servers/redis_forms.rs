@@ -62,9 +62,11 @@ impl Sentinel {
         let mut master = Redis::new(folder(parent, "redis-a")?)?;
         master.start().await?;
         let port = master.port.to_string();
-        let mut replica = Redis::with_arguments(folder(parent, "redis-b")?, &["--replicaof", &format!("127.0.0.1 {port}")])?;
+        let mut replica =
+            Redis::with_arguments(folder(parent, "redis-b")?, &["--replicaof", &format!("127.0.0.1 {port}")])?;
         replica.start().await?;
-        let is_linked = || replica.ask(&["INFO", "replication"]).is_ok_and(|text| text.contains("master_link_status:up"));
+        let is_linked =
+            || replica.ask(&["INFO", "replication"]).is_ok_and(|text| text.contains("master_link_status:up"));
         until(START_LIMIT, "the replica follows", is_linked).await?;
         let (mut ports, mut sentinels) = (Vec::new(), Vec::new());
         for index in 0..3 {
@@ -141,7 +143,10 @@ impl RedisCluster {
         arguments.extend(["--cluster-replicas", "1"]);
         cluster.manage(&arguments)?;
         let is_well = || {
-            cluster.servers.iter().all(|server| server.ask(&["CLUSTER", "INFO"]).is_ok_and(|text| text.contains("cluster_state:ok")))
+            cluster
+                .servers
+                .iter()
+                .all(|server| server.ask(&["CLUSTER", "INFO"]).is_ok_and(|text| text.contains("cluster_state:ok")))
         };
         until(START_LIMIT, "the cluster is well", is_well).await?;
         Ok(cluster)

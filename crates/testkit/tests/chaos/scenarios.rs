@@ -11,7 +11,12 @@ async fn proves(name: &str, seconds: u64) {
     let (lasts, calm) = (Some(Duration::from_secs(seconds)), Duration::from_secs(3));
     let setup = Setup { clients: 12, rate: 80.0, lasts, calm, ..Setup::of(SEED) };
     let outcome = scenario::run(scenario, &setup, Box::new(|_| {})).await.expect("a run");
-    assert_eq!((outcome.counted.lost, outcome.counted.doubled), (0, 0), "{name}, seed {SEED}: {:#?}", outcome.complaints);
+    assert_eq!(
+        (outcome.counted.lost, outcome.counted.doubled),
+        (0, 0),
+        "{name}, seed {SEED}: {:#?}",
+        outcome.complaints
+    );
     assert_eq!((outcome.counted.reordered, outcome.counted.contradicted), (0, 0), "{:#?}", outcome.complaints);
     assert!(outcome.counted.acks > 0 && outcome.counted.deliveries > 0, "{name} proved nothing");
     // How long it took is reported and not asserted: this machine has other things to do.

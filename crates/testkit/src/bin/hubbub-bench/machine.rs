@@ -6,9 +6,9 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::Result;
+pub(crate) use hubbub_testkit::origin::{commit, today};
 use hubbub_testkit::process::find_program;
 use hubbub_testkit::servers;
-pub(crate) use hubbub_testkit::origin::{commit, today};
 use serde::{Deserialize, Serialize};
 
 use crate::load;

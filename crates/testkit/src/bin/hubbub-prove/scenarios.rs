@@ -46,7 +46,9 @@ pub(crate) fn run(options: &Run) -> Result<bool> {
 
 /// Runs those that have a protection to be switched off, without it.
 pub(crate) fn against_mutations(options: &Run) -> Result<bool> {
-    let asked = |scenario: &&&Scenario| options.scenario.is_empty() || options.scenario.iter().any(|name| name == scenario.name);
+    let asked = |scenario: &&&Scenario| {
+        options.scenario.is_empty() || options.scenario.iter().any(|name| name == scenario.name)
+    };
     let mut all_found = true;
     for scenario in scenario::ALL.iter().filter(asked) {
         for mutation in scenario.mutations {

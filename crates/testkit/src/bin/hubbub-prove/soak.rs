@@ -29,7 +29,8 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let Options { seconds, clients, churn, rate, .. } = *options;
-    let command = format!("cargo xtask prove --soak --seconds {seconds} --clients {clients} --churn {churn} --rate {rate}");
+    let command =
+        format!("cargo xtask prove --soak --seconds {seconds} --clients {clients} --churn {churn} --rate {rate}");
     let config = SoakConfig { seconds, clients, churn, rate, command };
     let runtime = tokio::runtime::Runtime::new()?;
     let began = std::time::Instant::now();

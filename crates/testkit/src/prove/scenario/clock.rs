@@ -68,7 +68,9 @@ impl Play for Jump {
 
     fn strike<'a>(&'a mut self, scene: &'a mut Scene) -> Step<'a, ()> {
         async move {
-            scene.notes.push("deliveries from the first transmission, since the node's clock is what is wrong".to_owned());
+            scene
+                .notes
+                .push("deliveries from the first transmission, since the node's clock is what is wrong".to_owned());
             for (offset, words) in [(HOUR, "the clock of node-1 is an hour ahead"), (-HOUR, "it is an hour behind")] {
                 scene.say(words);
                 self.set(offset)?;

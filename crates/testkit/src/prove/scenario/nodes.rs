@@ -23,10 +23,7 @@ pub(super) const CLIENTS_FROZEN: Scenario = Scenario {
     lasts: Duration::from_secs(20),
     nodes: 3,
     limits: Limits { during_p99: None, healed: Duration::from_secs(5) },
-    sign: Sign {
-        metric: Metric::labelled("hubbub_disconnects_total", "reason=\"stale\""),
-        shows: Shows::Grew(1.0),
-    },
+    sign: Sign { metric: Metric::labelled("hubbub_disconnects_total", "reason=\"stale\""), shows: Shows::Grew(1.0) },
     mutations: &[Mutation::NoResume, Mutation::NoStale],
     play: || Box::new(ClientsFrozen),
 };
@@ -68,7 +65,7 @@ pub(super) const STARVED: Scenario = Scenario {
     lasts: Duration::from_secs(20),
     nodes: 3,
     limits: Limits { during_p99: Some(Duration::from_secs(2)), healed: Duration::from_secs(5) },
-    sign: Sign { metric: Metric::of("hubbub_bus_lag_seconds"), shows: Shows::Above(0.02) },
+    sign: Sign { metric: Metric::of("hubbub_delivery_seconds"), shows: Shows::Mean(0.02) },
     mutations: &[],
     play: || Box::new(Starved),
 };

@@ -235,7 +235,13 @@ impl Connection<'_> {
         let Some(pending) = at.and_then(|at| self.raw.pending.remove(at)) else {
             let room = self.raw.probed.remove(key);
             if let Some(room) = room {
-                self.raw.seat.recorder.push(Entry::Acked { key: key.to_owned(), room, sent, waited_ms: 0, came: Timestamp::now() });
+                self.raw.seat.recorder.push(Entry::Acked {
+                    key: key.to_owned(),
+                    room,
+                    sent,
+                    waited_ms: 0,
+                    came: Timestamp::now(),
+                });
             }
             return;
         };
