@@ -13,7 +13,7 @@ use sqlx::pool::{Pool, PoolConnection};
 use sqlx::{Connection, Database};
 
 use crate::error::{StoreError, StoreErrorKind};
-use crate::fault::Fault;
+use crate::fault::{Class, Fault, class_of};
 use crate::job::Job;
 use crate::migrations::Schema;
 use crate::plan::Plan;
@@ -133,11 +133,10 @@ impl<D: Database> Lease<D> {
 
     /// Gives the connection back if it survived the call.
     pub(crate) fn settle<T>(mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
-        let survived = !matches!(
-            result,
-            Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed)
-        );
-        if survived {
+        // On a full disk SQLite rolls back by itself, and the driver goes on to believe in the transaction: no other
+        // would ever begin on that connection.
+        let is_lost = |error| matches!(class_of(error), Class::Down | Class::Full | Class::Broken);
+        if !result.as_ref().err().is_some_and(is_lost) {
             drop(self.0.take());
         }
         result

@@ -56,7 +56,7 @@ impl From<sqlx::Error> for Fault {
     }
 }
 
-fn class_of(error: &sqlx::Error) -> Class {
+pub(crate) fn class_of(error: &sqlx::Error) -> Class {
     match error {
         sqlx::Error::Database(error) => {
             let code = error.code().unwrap_or_default();
