@@ -190,3 +190,28 @@ impl RedisCluster {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn sentinels_choose_the_replica_when_the_master_is_gone() {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut sentinel = Sentinel::start(folder.path()).await.expect("sentinels");
+        assert!(is_master(&sentinel.servers[0]) && !is_master(&sentinel.servers[1]));
+        sentinel.servers[0].kill();
+        sentinel.failed_over(LIMIT).await.expect("a new master");
+    }
+
+    #[tokio::test]
+    async fn slots_move_and_a_replica_takes_over() {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut cluster = RedisCluster::start(folder.path()).await.expect("a cluster");
+        cluster.move_slots(10).expect("moved");
+        cluster.servers[0].kill();
+        cluster.failed_over(LIMIT).await.expect("a new master");
+    }
+}
