@@ -158,7 +158,7 @@ impl Swarm {
         }
     }
 
-    /// Lets the clients send.
+    /// Lets the clients send, again too.
     pub fn talk(&self) {
         self.phase.send_replace(Phase::Talk);
     }
@@ -200,6 +200,12 @@ impl Swarm {
             let cursor = recorder.cursor(*room);
             Some(format!("{} (seq {cursor} of {} in {room})", recorder.client(), head(*room)))
         })
+    }
+
+    /// The highest seq that any client has heard of in a room.
+    #[must_use]
+    pub fn head(&self, room: RoomId) -> Seq {
+        self.recorders.iter().map(|(recorder, _)| recorder.cursor(room)).max().unwrap_or(0)
     }
 
     /// Some client that waits for an ack.

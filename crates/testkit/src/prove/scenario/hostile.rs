@@ -26,7 +26,7 @@ pub(super) const NEIGHBOURS: Scenario = Scenario {
            reconnect loop on one node, one kind at a time",
     lasts: Duration::from_secs(70),
     nodes: 3,
-    limits: Limits { during_p99: Some(Duration::from_millis(500)), healed: Duration::from_secs(5) },
+    limits: Limits { during_p99: None, healed: Duration::from_secs(5) },
     sign: Sign { metric: Metric::labelled("hubbub_disconnects_total", "reason=\"policy\""), shows: Shows::Grew(1.0) },
     mutations: &[Mutation::NoFloodLimit],
     play: || Box::new(Hostile { seen: Vec::new() }),

@@ -17,6 +17,8 @@ const SIGN: Sign = Sign { metric: Metric::of(BUS_UP), shows: Shows::Below(0.0) }
 
 /// How often the bus is asked for when Redis is back.
 const POLL: Duration = Duration::from_millis(20);
+/// The last acks and one round of reconciliation, and then some for a busy machine.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// When it is back later than this, it is not coming.
 const RETURN_LIMIT: Duration = Duration::from_secs(30);
 
@@ -28,7 +30,7 @@ pub(super) const OUTAGE: Scenario = Scenario {
     nodes: 3,
     limits: Limits { during_p99: Some(Duration::from_secs(2)), healed: Duration::from_secs(5) },
     sign: SIGN,
-    mutations: &[Mutation::NoReconcile],
+    mutations: &[Mutation::NoRepair, Mutation::NoReconcile],
     play: || Box::new(Outage),
 };
 
@@ -40,6 +42,7 @@ impl Play for Outage {
             scene.say("Redis is killed");
             scene.cluster.redis.kill();
             scene.hold().await;
+            fall_silent(scene).await;
             scene.cluster.redis.start().await?;
             scene.is_over();
             note_return(scene).await;
@@ -76,6 +79,23 @@ impl Play for Frozen {
         }
         .boxed_local()
     }
+}
+
+/// Nobody says anything for a moment: no later message reveals what the last one of a room was, and everybody has it
+/// all the same.
+async fn fall_silent(scene: &mut Scene) {
+    scene.swarm.finish();
+    let began = Instant::now();
+    let is_done =
+        |scene: &Scene| scene.swarm.waiting().is_none() && scene.swarm.behind(&|room| scene.swarm.head(room)).is_none();
+    while !is_done(scene) && began.elapsed() < RETURN_LIMIT {
+        tokio::time::sleep(POLL).await;
+    }
+    let limit = SILENCE_MAX.as_secs_f64() * 1e3;
+    scene
+        .figures
+        .push(Figure::time("in a sudden silence everybody has the last message after", began.elapsed()).at_most(limit));
+    scene.swarm.talk();
 }
 
 /// Measures until all nodes say that their bus is up.

@@ -29,7 +29,7 @@ pub(super) const SENTINEL: Scenario = Scenario {
     nodes: 3,
     limits: LIMITS,
     sign: SIGN,
-    mutations: &[Mutation::NoReconcile],
+    mutations: &[Mutation::NoRepair],
     play: || Box::new(SentinelFailover(None)),
 };
 
@@ -70,7 +70,7 @@ pub(super) const CLUSTER: Scenario = Scenario {
     nodes: 3,
     limits: LIMITS,
     sign: SIGN,
-    mutations: &[Mutation::NoReconcile],
+    mutations: &[Mutation::NoRepair],
     play: || Box::new(ClusterFailover(None)),
 };
 
