@@ -56,7 +56,8 @@ impl From<sqlx::Error> for Fault {
     }
 }
 
-fn class_of(error: &sqlx::Error) -> Class {
+/// What a failure of the driver asks for.
+pub(crate) fn class_of(error: &sqlx::Error) -> Class {
     match error {
         sqlx::Error::Database(error) => {
             let code = error.code().unwrap_or_default();

@@ -14,13 +14,15 @@ use tokio::sync::oneshot;
 
 use crate::append::{Append, Appended, CommitHook, CreatedRoom, NewRoom, PageQuery};
 use crate::circuit::{CALL_TIMEOUT, Circuit, Settled};
-use crate::engine::{Address, Engine, Lease, postgres, sqlite};
+use crate::engine::{Address, Engine, Lease, pooled, postgres, sqlite};
 use crate::error::{AppendError, StoreError, StoreErrorKind};
 use crate::fault::Fault;
 use crate::job::{Job, Outcome};
 use crate::memberships::Memberships;
 use crate::metrics::{Metrics, Op};
 use crate::migrations::Schema;
+use crate::pooler::Pooler;
+use crate::replica::Replica;
 use crate::writer::Queue;
 
 /// How long looking at a database that is opened may take.
@@ -33,17 +35,34 @@ const MIGRATE_TIMEOUT: Duration = Duration::from_secs(600);
 pub struct StoreConfig {
     /// `postgres://…` or `sqlite://path`.
     pub url: String,
+    /// What stands before a PostgreSQL server.
+    pub pooler: Pooler,
+    /// A PostgreSQL server that follows the database of `url`: history is read there while it is not behind.
+    pub replica_url: Option<String>,
     /// Most connections to a PostgreSQL server, at least 2, or most readers of a SQLite file.
     pub pool_max: u32,
     /// Apply missing migrations when opening; without it a database that lacks some is refused.
     pub migrate: bool,
 }
 
+impl StoreConfig {
+    /// This database, directly, with few connections, migrated when opened.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), pooler: Pooler::None, replica_url: None, pool_max: 4, migrate: true }
+    }
+
+    fn address(&self) -> Result<Address, StoreError> {
+        Address::parse(&self.url, self.pooler)
+    }
+}
+
 impl std::fmt::Debug for StoreConfig {
     /// Without the URL, which may hold a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut config = f.debug_struct("StoreConfig");
-        config.field("pool_max", &self.pool_max).field("migrate", &self.migrate).finish_non_exhaustive()
+        config.field("pooler", &self.pooler).field("pool_max", &self.pool_max).field("migrate", &self.migrate);
+        config.finish_non_exhaustive()
     }
 }
 
@@ -55,6 +74,7 @@ pub(crate) struct Inner {
     pub(crate) engine: Arc<Engine>,
     pub(crate) circuit: Arc<Circuit>,
     pub(crate) memberships: Memberships,
+    pub(crate) replica: Option<Replica>,
     queue: Queue,
 }
 
@@ -70,6 +90,12 @@ macro_rules! call {
                     Engine::Postgres(pools, _) => {
                         let mut lease = Lease::acquire(&pools.$pool).await?;
                         let result = postgres::$module::$function(lease.connection()?, $($arg),*).await;
+                        lease.settle(result)
+                    }
+                    Engine::Pooled(pools) => {
+                        let mut lease = Lease::acquire(&pools.$pool).await?;
+                        let result =
+                            $crate::engine::pooled::whole!(lease.connection()?, within => pooled::$module::$function(within, $($arg),*));
                         lease.settle(result)
                     }
                     Engine::Sqlite(pools) => {
@@ -99,7 +125,7 @@ impl Store {
         registry: &prometheus::Registry,
         on_commit: CommitHook,
     ) -> Result<Self, StoreError> {
-        let address = Address::parse(&config.url)?;
+        let address = config.address()?;
         let limit = if config.migrate { MIGRATE_TIMEOUT } else { OPEN_TIMEOUT };
         let schema = within(limit, address.schema(config.migrate)).await?;
         refuse_newer(&schema)?;
@@ -108,11 +134,13 @@ impl Store {
             return Err(StoreError::new(StoreErrorKind::Misconfigured, text));
         }
         let epoch = within(OPEN_TIMEOUT, address.probe()).await?;
+        let replica =
+            config.replica_url.as_deref().map(|url| Replica::open(url, config.pool_max, registry)).transpose()?;
         let metrics = Metrics::register(registry)?;
         let engine = Arc::new(Engine::new(&address, config.pool_max));
         let circuit = Circuit::new(address, epoch, metrics);
         let queue = Queue::start(Arc::clone(&engine), Arc::clone(&circuit), on_commit);
-        Ok(Self(Arc::new(Inner { engine, circuit, memberships: Memberships::default(), queue })))
+        Ok(Self(Arc::new(Inner { engine, circuit, memberships: Memberships::default(), replica, queue })))
     }
 
     /// Names the history that cursors belong to. Read when the store was opened and again after each outage.
@@ -140,6 +168,9 @@ impl Store {
     pub async fn close(&self) {
         self.0.queue.close().await;
         self.0.engine.close().await;
+        if let Some(replica) = &self.0.replica {
+            replica.close().await;
+        }
     }
 
     /// The migrations that the database lacks, by name, in order. Changes nothing, but a missing SQLite file is made.
@@ -147,7 +178,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked, or is of a newer version.
     pub async fn pending_migrations(config: &StoreConfig) -> Result<Vec<String>, StoreError> {
-        let schema = within(OPEN_TIMEOUT, Address::parse(&config.url)?.schema(false)).await?;
+        let schema = within(OPEN_TIMEOUT, config.address()?.schema(false)).await?;
         refuse_newer(&schema)?;
         Ok(schema.pending.into_iter().map(str::to_owned).collect())
     }
@@ -157,7 +188,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked, or is of a newer version. Nothing is applied by half.
     pub async fn migrate(config: &StoreConfig) -> Result<usize, StoreError> {
-        let schema = within(MIGRATE_TIMEOUT, Address::parse(&config.url)?.schema(true)).await?;
+        let schema = within(MIGRATE_TIMEOUT, config.address()?.schema(true)).await?;
         refuse_newer(&schema)?;
         Ok(schema.pending.len())
     }
@@ -169,7 +200,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked, or was never migrated.
     pub async fn renew_epoch(config: &StoreConfig) -> Result<Epoch, StoreError> {
-        within(OPEN_TIMEOUT, Address::parse(&config.url)?.renew_epoch()).await
+        within(OPEN_TIMEOUT, config.address()?.renew_epoch()).await
     }
 
     /// Appends a change to its room's log; returns when it is committed (DESIGN §1, invariants 2 to 4).
@@ -243,6 +274,11 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn events(&self, room: RoomId, after: Seq, limit: u64) -> Result<(Vec<RoomEvent>, Seq), StoreError> {
+        if let Some(replica) = &self.0.replica
+            && let Some(page) = replica.events(room, after, limit, self.heads(&[room])).await
+        {
+            return Ok(page);
+        }
         call!(self, Events, reads, log::events(room, after, limit))
     }
 
@@ -251,6 +287,11 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn messages(&self, room: RoomId, page: PageQuery) -> Result<(Vec<Message>, Seq), StoreError> {
+        if let Some(replica) = &self.0.replica
+            && let Some(page) = replica.messages(room, page, self.heads(&[room])).await
+        {
+            return Ok(page);
+        }
         call!(self, Messages, reads, log::messages(room, page))
     }
 
@@ -312,8 +353,8 @@ async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Fault>>
 }
 
 fn refuse_newer(schema: &Schema) -> Result<(), StoreError> {
-    schema.newer.map_or(Ok(()), |version| {
-        let text = format!("the database is of a newer version of hubbub: it has migration {version}");
+    schema.newer.as_ref().map_or(Ok(()), |name| {
+        let text = format!("the database is of a newer version of hubbub: it has the migration {name}");
         Err(StoreError::new(StoreErrorKind::NewerSchema, text))
     })
 }

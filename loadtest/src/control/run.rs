@@ -19,6 +19,9 @@ use crate::stats::{Counts, Second, Timings};
 /// How long a phase may take beyond what the scenario gives it.
 const MARGIN: Duration = Duration::from_secs(60);
 
+/// What making one room and letting its members in may take on a busy server: many rooms take their time.
+const ROOM_MARGIN: Duration = Duration::from_millis(10);
+
 /// How long the sending may take beyond its time.
 const RUN_MARGIN: Duration = Duration::from_secs(10);
 
@@ -147,8 +150,10 @@ impl Course<'_> {
         );
         // A pace of nothing would never end; the reading of scenarios refuses it.
         let connecting = connecting.unwrap_or(MARGIN) + MARGIN;
+        let preparing = MARGIN + ROOM_MARGIN * scenario.rooms.count;
         let mut left = Left::Reached;
-        for (order, wait) in [(Order::Prepare, MARGIN), (Order::Connect, connecting), (Order::Subscribe, connecting)] {
+        for (order, wait) in [(Order::Prepare, preparing), (Order::Connect, connecting), (Order::Subscribe, connecting)]
+        {
             left = self.phase(&order, wait, true);
             if !matches!(left, Left::Reached) {
                 break;

@@ -10,7 +10,7 @@ use hubbub_chat::tokens::{SECRET_BYTES_MIN, TokenConfig, TokenKey, Tokens};
 
 use super::load::Loaded;
 use super::problem::{Problem, Problems};
-use super::{Config, TlsMode};
+use super::{Config, Pooler, TlsMode};
 
 /// What the configuration is needed for: a job that migrates a database needs no certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,17 @@ impl Check<'_> {
         match scheme(self.config.database.url.expose()) {
             Some("sqlite" | "postgres" | "postgresql") => {}
             _ => self.refuse("database.url", "begins neither with `sqlite://` nor with `postgres://`"),
+        }
+        let is_sqlite = scheme(self.config.database.url.expose()) == Some("sqlite");
+        if is_sqlite && self.config.database.pooler != Pooler::None {
+            self.refuse("database.pooler", "is `transaction`, but the database is a SQLite file");
+        }
+        if let Some(url) = &self.config.database.replica_url {
+            if !matches!(scheme(url.expose()), Some("postgres" | "postgresql")) {
+                self.refuse("database.replica_url", "does not begin with `postgres://`");
+            } else if is_sqlite {
+                self.refuse("database.replica_url", "is given, but the database is a SQLite file");
+            }
         }
         if let Some(url) = &self.config.redis.url {
             match scheme(url.expose()) {

@@ -5,7 +5,7 @@
 
 use super::field::Field;
 use super::value::{Kind, Value};
-use super::{Config, LogFormat, TlsMode};
+use super::{Config, LogFormat, Pooler, TlsMode};
 
 /// One key.
 pub(crate) struct Key {
@@ -134,6 +134,18 @@ pub(crate) static KEYS: &[Key] = &[
         Kind::Number { min: 1, max: 1_000 },
         "Most connections of this node to PostgreSQL, or most readers of the SQLite file."
     ),
+    key!(
+        database.pooler,
+        Kind::Choice(Pooler::NAMES),
+        "`transaction`: `database.url` leads to a pooler in transaction mode, such as PgBouncer, which sets its \
+         connections as docs/postgresql.md says. `none`: to the server, or to a pooler in session mode."
+    ),
+    key!(
+        database.replica_url,
+        Kind::Url,
+        "A PostgreSQL server that follows the database: history is read there while it is not behind."
+    )
+    .secret(),
     key!(
         redis.url,
         Kind::Url,

@@ -71,7 +71,18 @@ pub(crate) struct Database {
     pub(crate) url: Secret,
     pub(crate) migrate: bool,
     pub(crate) pool_max: u64,
+    pub(crate) pooler: Pooler,
+    pub(crate) replica_url: Option<Secret>,
 }
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Pooler {
+    #[default]
+    None,
+    Transaction,
+}
+
+choice!(Pooler { None = "none", Transaction = "transaction" });
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Redis {
@@ -142,7 +153,13 @@ impl Default for Config {
             public_url: None,
             data_folder: PathBuf::from(DATA_FOLDER),
             tls: Tls::default(),
-            database: Database { url: sqlite_url(DATA_FOLDER), migrate: true, pool_max: 16 },
+            database: Database {
+                url: sqlite_url(DATA_FOLDER),
+                migrate: true,
+                pool_max: 16,
+                pooler: Pooler::None,
+                replica_url: None,
+            },
             redis: Redis::default(),
             auth: Auth {
                 token_secret: None,

@@ -10,7 +10,7 @@ use hubbub_gateway::{DrainConfig, GatewayConfig, TlsMode as GatewayTls};
 use hubbub_store::{Store, StoreConfig};
 use rand::RngExt as _;
 
-use crate::config::{Config, TlsMode};
+use crate::config::{Config, Pooler, TlsMode};
 use crate::failure::Failure;
 use crate::signing;
 
@@ -27,6 +27,11 @@ const HOST_NAME_CHARS_MAX: usize = 48;
 pub(crate) fn store_config(config: &Config) -> StoreConfig {
     StoreConfig {
         url: config.database.url.expose().to_owned(),
+        pooler: match config.database.pooler {
+            Pooler::None => hubbub_store::Pooler::None,
+            Pooler::Transaction => hubbub_store::Pooler::Transaction,
+        },
+        replica_url: config.database.replica_url.as_ref().map(|url| url.expose().to_owned()),
         // The table of keys bounds it far below.
         pool_max: u32::try_from(config.database.pool_max).unwrap_or(u32::MAX),
         migrate: config.database.migrate,

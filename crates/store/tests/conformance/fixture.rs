@@ -4,16 +4,19 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use hubbub_protocol::event::{MemberJoined, MemberLeft, MessageSent};
 use hubbub_protocol::{MessageId, RoomEvent, RoomEventData, RoomId, RoomKind, RoomMember, RoomRole, UserId, UserRef};
-use hubbub_store::{Append, Appended, Guard, NewRoom, Store, StoreConfig};
+use hubbub_store::{Append, Appended, Guard, NewRoom, Pooler, Store, StoreConfig};
 use tempfile::TempDir;
 
+use crate::pgbouncer::Pgbouncer;
 use crate::postgres::Server;
 
 /// One server for all tests of this binary. Synchronous writes would only slow them down: nothing here cuts the power.
 static SERVER: LazyLock<Server> = LazyLock::new(|| Server::start(&["fsync=off", "full_page_writes=off"]));
+/// One pooler before it.
+static POOLER: LazyLock<Pgbouncer> = LazyLock::new(|| Pgbouncer::start(SERVER.folder(), true));
 
-/// Runs each case on both engines.
-macro_rules! on_both_engines {
+/// Runs each case on both engines, and on PostgreSQL by way of a pooler in transaction mode.
+macro_rules! on_every_engine {
     ($($case:ident),* $(,)?) => {
         mod on_sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -27,13 +30,22 @@ macro_rules! on_both_engines {
                 super::$case($crate::fixture::Database::postgres()).await;
             })*
         }
+        mod on_pgbouncer {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case($crate::fixture::Database::pooled()).await;
+            })*
+        }
     };
 }
-pub(crate) use on_both_engines;
+pub(crate) use on_every_engine;
 
 /// An empty database.
 pub(crate) struct Database {
+    /// Where it is, directly.
     pub(crate) url: String,
+    /// By which way the store gets there.
+    pub(crate) by: Option<String>,
     /// Where the file is, on SQLite.
     pub(crate) folder: Option<TempDir>,
 }
@@ -43,17 +55,26 @@ impl Database {
         let folder = TempDir::new().unwrap();
         // The folder below is made by the store.
         let url = format!("sqlite://{}", folder.path().join("made/by/the/store.db").display());
-        Self { url, folder: Some(folder) }
+        Self { url, by: None, folder: Some(folder) }
     }
 
     pub(crate) fn postgres() -> Self {
         let name = format!("test_{}", MessageId::new().as_uuid().simple());
         SERVER.create_database(&name);
-        Self { url: SERVER.url(&name), folder: None }
+        Self { url: SERVER.url(&name), by: None, folder: None }
+    }
+
+    pub(crate) fn pooled() -> Self {
+        let database = Self::postgres();
+        let name = database.url.split_once('?').unwrap().0.rsplit_once('/').unwrap().1;
+        Self { by: Some(POOLER.url(name)), ..database }
     }
 
     pub(crate) fn config(&self) -> StoreConfig {
-        StoreConfig { url: self.url.clone(), pool_max: 4, migrate: true }
+        match &self.by {
+            Some(pooler) => StoreConfig { pooler: Pooler::Transaction, ..StoreConfig::new(pooler.clone()) },
+            None => StoreConfig::new(self.url.clone()),
+        }
     }
 
     pub(crate) async fn open(&self) -> Store {

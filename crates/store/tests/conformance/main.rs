@@ -1,8 +1,9 @@
-//! What both engines promise: every case runs on SQLite and on PostgreSQL.
+//! What both engines promise: every case runs on SQLite, on PostgreSQL and on PostgreSQL behind a pooler.
 //!
 //! Must never ask which engine it is, but for what only one of them can suffer.
 
 mod directory;
+mod failover;
 mod fixture;
 mod log;
 mod lost_commit;
@@ -10,7 +11,11 @@ mod model;
 mod opening;
 mod outage;
 mod pages;
+#[path = "../support/pgbouncer.rs"]
+mod pgbouncer;
+mod pooling;
 #[path = "../support/postgres.rs"]
 mod postgres;
+mod replica;
 mod rooms;
 mod sharing;

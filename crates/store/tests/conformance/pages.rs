@@ -3,9 +3,9 @@
 use hubbub_protocol::SEQ_MAX;
 use hubbub_store::PageQuery;
 
-use crate::fixture::{Database, committed, joining, message, on_both_engines, person, room_of};
+use crate::fixture::{Database, committed, joining, message, on_every_engine, person, room_of};
 
-on_both_engines! { messages_come_in_pages, the_log_comes_in_pages }
+on_every_engine! { messages_come_in_pages, the_log_comes_in_pages }
 
 async fn messages_come_in_pages(database: Database) {
     let store = database.open().await;
