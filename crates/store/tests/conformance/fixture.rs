@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use hubbub_protocol::event::{MemberJoined, MemberLeft, MessageSent};
 use hubbub_protocol::{MessageId, RoomEvent, RoomEventData, RoomId, RoomKind, RoomMember, RoomRole, UserId, UserRef};
 use hubbub_store::{Append, Appended, Guard, NewRoom, Pooler, Store, StoreConfig};
+use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use crate::pgbouncer::Pgbouncer;
@@ -74,6 +75,19 @@ impl Database {
         match &self.by {
             Some(pooler) => StoreConfig { pooler: Pooler::Transaction, ..StoreConfig::new(pooler.clone()) },
             None => StoreConfig::new(self.url.clone()),
+        }
+    }
+
+    /// Runs statements beside the store, in a file that is made when it is missing.
+    pub(crate) async fn execute(&self, statements: &'static str) {
+        if let Some(folder) = &self.folder {
+            std::fs::create_dir_all(folder.path().join("made/by/the")).unwrap();
+            let options: sqlx::sqlite::SqliteConnectOptions = self.url.parse().unwrap();
+            let mut connection = sqlx::SqliteConnection::connect_with(&options.create_if_missing(true)).await.unwrap();
+            sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
+        } else {
+            let mut connection = sqlx::PgConnection::connect(&self.url).await.unwrap();
+            sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
         }
     }
 

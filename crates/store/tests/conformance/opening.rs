@@ -20,18 +20,6 @@ async fn open(config: &StoreConfig) -> Result<Store, hubbub_store::StoreError> {
     Store::open(config, &prometheus::Registry::new(), Arc::new(|_| {})).await
 }
 
-/// Runs one statement beside the store.
-async fn execute(database: &Database, statement: &'static str) {
-    use sqlx::Connection as _;
-    if database.folder.is_some() {
-        let mut connection = sqlx::SqliteConnection::connect(&database.url).await.unwrap();
-        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
-    } else {
-        let mut connection = sqlx::PgConnection::connect(&database.url).await.unwrap();
-        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
-    }
-}
-
 async fn ten_open_an_empty_database_at_once(database: Database) {
     let config = database.config();
     let stores: Vec<_> = join_all((0..10).map(|_| {
@@ -57,9 +45,9 @@ async fn ten_open_an_empty_database_at_once(database: Database) {
 
 async fn a_newer_schema_that_only_adds_is_worked_with(database: Database) {
     let store = database.open().await;
-    execute(&database, "INSERT INTO hubbub_migrations VALUES (8999, '8999_threads', 0)").await;
-    execute(&database, "ALTER TABLE messages ADD COLUMN thread BIGINT").await;
-    execute(&database, "CREATE TABLE threads (room BIGINT NOT NULL PRIMARY KEY)").await;
+    database.execute("INSERT INTO hubbub_migrations VALUES (8999, '8999_threads', 0)").await;
+    database.execute("ALTER TABLE messages ADD COLUMN thread BIGINT").await;
+    database.execute("CREATE TABLE threads (room BIGINT NOT NULL PRIMARY KEY)").await;
     // A node of before goes on, and one that is started again comes up beside those of the newer version.
     let again = database.open().await;
     let ada = person("ada");
@@ -72,7 +60,7 @@ async fn a_newer_schema_that_only_adds_is_worked_with(database: Database) {
 
 async fn a_newer_schema_that_took_something_away_is_refused(database: Database) {
     database.open().await.close().await;
-    execute(&database, "INSERT INTO hubbub_migrations VALUES (9000, '9000_contract_rooms', 0)").await;
+    database.execute("INSERT INTO hubbub_migrations VALUES (9000, '9000_contract_rooms', 0)").await;
     let config = database.config();
     for error in [
         open(&config).await.err().unwrap(),

@@ -60,6 +60,27 @@ impl Server {
         server
     }
 
+    /// Makes a database folder and starts a server on it that takes nobody over the network but with TLS.
+    #[allow(dead_code, reason = "not every user of this file speaks TLS")]
+    pub(crate) fn start_tls(address: std::net::IpAddr, certificate: &str, key: &str) -> Self {
+        let mut server = Self::start(&["fsync=off"]);
+        server.kill();
+        let data = server.folder.join("data");
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let file = data.join(name);
+            fs::write(&file, text).expect("a file of the server");
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a private file");
+        }
+        fs::write(data.join("pg_hba.conf"), "local all all trust\nhostssl all all 127.0.0.0/8 trust\n").expect("rules");
+        if is_root() {
+            let done = Command::new("chown").arg("-R").arg(ACCOUNT).arg(&data).status().expect("chown");
+            assert!(done.success(), "the server's account owns the files");
+        }
+        server.settings.extend(["ssl=on".to_owned(), format!("listen_addresses={address}")]);
+        server.run();
+        server
+    }
+
     /// Starts another server that follows this one.
     #[allow(dead_code, reason = "not every user of this file has a standby")]
     pub(crate) fn standby(&self) -> Self {
