@@ -56,6 +56,11 @@ const SESSION: &str = "SET statement_timeout = '10s'; SET lock_timeout = '5s'; \
 const REFUSE_STANDBY: &str = "DO $$ BEGIN IF pg_is_in_recovery() THEN \
      RAISE EXCEPTION USING ERRCODE = '25006', MESSAGE = 'this server is a standby'; END IF; END $$;";
 
+/// A server that follows nobody has a history of its own, however like the database's it once was: an old primary that
+/// came back is one.
+const REFUSE_PRIMARY: &str = "DO $$ BEGIN IF NOT pg_is_in_recovery() THEN \
+     RAISE EXCEPTION USING ERRCODE = 'F0000', MESSAGE = 'this server follows nobody'; END IF; END $$;";
+
 /// A connection of a pooler that was not set to what [`SESSION`] sets would wait without a limit.
 const REFUSE_UNSET: &str = "DO $$ BEGIN IF current_setting('statement_timeout') = '0' \
      OR current_setting('idle_in_transaction_session_timeout') = '0' OR current_setting('enable_seqscan') = 'on' THEN \
@@ -79,7 +84,7 @@ impl Use {
         match self {
             Self::Direct => &[SESSION, REFUSE_STANDBY],
             Self::Pooled => &[REFUSE_STANDBY, REFUSE_UNSET],
-            Self::Replica => &[SESSION],
+            Self::Replica => &[SESSION, REFUSE_PRIMARY],
         }
     }
 }

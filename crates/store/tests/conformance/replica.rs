@@ -77,6 +77,25 @@ async fn history_comes_from_the_replica_while_it_is_not_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_follows_nobody_is_no_replica() {
+    let primary = Server::start(&["fsync=off"]);
+    primary.create_database("hubbub");
+    let url = primary.url("hubbub");
+    Store::migrate(&StoreConfig::new(url.clone())).await.unwrap();
+    let standby = primary.standby();
+    standby.promote();
+    let registry = Registry::new();
+    let config = StoreConfig { replica_url: Some(standby.url("hubbub")), ..StoreConfig::new(url) };
+    let store = Store::open(&config, &registry, Arc::new(|_| {})).await.unwrap();
+    let room = room_of(&store, &[person("ada")]).await;
+    for _ in 0..5 {
+        assert_eq!(store.events(room, 0, 10).await.unwrap().1, 1);
+    }
+    assert_eq!((reads(&registry, "used"), reads(&registry, "behind")), (0.0, 0.0));
+    assert!(reads(&registry, "failed") > 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_database_the_replica_answers_nobody() {
     let mut primary = Server::start(&["fsync=off"]);
     primary.create_database("hubbub");
