@@ -10,6 +10,7 @@ use hubbub_protocol::{
     ClientMsgId, Epoch, Message, Room, RoomEvent, RoomEventData, RoomId, RoomMember, RoomRole, RoomSelector, Seq,
     UserId,
 };
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::append::{Append, Appended, CommitHook, CreatedRoom, NewRoom, PageQuery};
@@ -18,6 +19,7 @@ use crate::engine::{Address, Engine, Lease, postgres, sqlite};
 use crate::error::{AppendError, StoreError, StoreErrorKind};
 use crate::fault::Fault;
 use crate::job::{Job, Outcome};
+use crate::keep::{self, Lock};
 use crate::memberships::Memberships;
 use crate::metrics::{Metrics, Op};
 use crate::migrations::Schema;
@@ -56,6 +58,8 @@ pub(crate) struct Inner {
     pub(crate) circuit: Arc<Circuit>,
     pub(crate) memberships: Memberships,
     queue: Queue,
+    /// Held until the store is closed or gone.
+    lock: Mutex<Option<Lock>>,
 }
 
 /// Runs a function of the shared statements on whichever engine it is: through the circuit, within its time limit,
@@ -92,14 +96,15 @@ impl Store {
     /// Opens the database with one try: connects, migrates when it may, reads the epoch and starts the writer.
     ///
     /// # Errors
-    /// `Unavailable` when the database is not there yet, so that the caller may try again; `NewerSchema`,
-    /// `Misconfigured` or `Internal` when trying again is in vain. Nothing stays behind.
+    /// `Unavailable` when the database is not there yet, or is being moved or restored, so that the caller may try
+    /// again; `NewerSchema`, `Misconfigured` or `Internal` when trying again is in vain. Nothing stays behind.
     pub async fn open(
         config: &StoreConfig,
         registry: &prometheus::Registry,
         on_commit: CommitHook,
     ) -> Result<Self, StoreError> {
         let address = Address::parse(&config.url)?;
+        let lock = Lock::shared(&address)?;
         let limit = if config.migrate { MIGRATE_TIMEOUT } else { OPEN_TIMEOUT };
         let schema = within(limit, address.schema(config.migrate)).await?;
         refuse_newer(&schema)?;
@@ -107,12 +112,16 @@ impl Store {
             let text = format!("the database lacks the migrations {}: run `hubbub migrate`", schema.pending.join(", "));
             return Err(StoreError::new(StoreErrorKind::Misconfigured, text));
         }
+        let whole = tokio::time::timeout(OPEN_TIMEOUT, keep::refuse_unfinished(&address)).await;
+        whole.unwrap_or_else(|_| Err(Fault::timed_out().into()))?;
         let epoch = within(OPEN_TIMEOUT, address.probe()).await?;
         let metrics = Metrics::register(registry)?;
         let engine = Arc::new(Engine::new(&address, config.pool_max));
+        keep::stay_in_sight(&engine).await;
         let circuit = Circuit::new(address, epoch, metrics);
         let queue = Queue::start(Arc::clone(&engine), Arc::clone(&circuit), on_commit);
-        Ok(Self(Arc::new(Inner { engine, circuit, memberships: Memberships::default(), queue })))
+        let (memberships, lock) = (Memberships::default(), Mutex::new(Some(lock)));
+        Ok(Self(Arc::new(Inner { engine, circuit, memberships, queue, lock })))
     }
 
     /// Names the history that cursors belong to. Read when the store was opened and again after each outage.
@@ -140,6 +149,7 @@ impl Store {
     pub async fn close(&self) {
         self.0.queue.close().await;
         self.0.engine.close().await;
+        drop(self.0.lock.lock().take());
     }
 
     /// The migrations that the database lacks, by name, in order. Changes nothing, but a missing SQLite file is made.
