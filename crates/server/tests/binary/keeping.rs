@@ -116,7 +116,7 @@ fn defects_are_named_counted_and_exit_1() {
     add(&place, "ada");
     let sound = place.run(&["check"]);
     assert_eq!((sound.code, sound.stdout.as_str()), (0, ""), "{}", sound.stderr);
-    assert!(sound.stderr.starts_with("nothing is wrong: 1 rows checked in "), "{}", sound.stderr);
+    assert!(sound.stderr.starts_with("nothing is wrong: "), "{}", sound.stderr);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(strangers(format!("sqlite://{}", place.path("data/hubbub.db").display()), 5));
 
