@@ -71,3 +71,63 @@ pub(crate) async fn sum(
     }
     Ok(sum.finish())
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::engine::Address;
+    use crate::keep::sqlite::rows;
+    use crate::keep::table::{ROOMS, Value};
+
+    async fn rooms(folder: &tempfile::TempDir, count: usize) -> End {
+        let address = Address::parse(&format!("sqlite://{}", folder.path().join("a.db").display())).unwrap();
+        address.schema(true).await.unwrap();
+        let mut end = End::connect(&address).await.unwrap();
+        let End::Sqlite(connection) = &mut end else { unreachable!() };
+        for at in 0..count {
+            sqlx::query("INSERT INTO rooms VALUES ($1, $2, 'public', 0, 0, 0, NULL)")
+                .bind(Uuid::from_u128(at as u128))
+                .bind(format!("{at}{}", "x".repeat(1_000)))
+                .execute(&mut *connection)
+                .await
+                .unwrap();
+        }
+        end
+    }
+
+    #[tokio::test]
+    async fn a_page_is_bounded_in_rows_and_in_bytes() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let mut end = rooms(&folder, 10).await;
+        let End::Sqlite(connection) = &mut end else { unreachable!() };
+        for (after, rows_max, bytes_max, expected, is_last) in [
+            (None, 20, usize::MAX, 10, true),
+            (None, 10, usize::MAX, 10, false),
+            (None, 4, usize::MAX, 4, false),
+            (None, 20, 3_000, 3, false),
+            (None, 20, 1, 1, false),
+            (Some(6), 20, usize::MAX, 3, true),
+            (Some(9), 20, usize::MAX, 0, true),
+        ] {
+            let after = after.map(|at| vec![Value::Id(Uuid::from_u128(at))]);
+            let page = rows::page(connection, &ROOMS, after.as_deref(), rows_max, bytes_max).await.unwrap();
+            assert_eq!((page.rows.len(), page.is_last), (expected, is_last), "{after:?} {rows_max} {bytes_max}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_takes_every_row_once() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let mut end = rooms(&folder, 10).await;
+        let mut reader = Reader::new(&ROOMS);
+        let mut taken = Vec::new();
+        while reader.peek(&mut end).await.unwrap().is_some() {
+            taken.extend(reader.take());
+        }
+        let ids: Vec<_> = taken.iter().map(|row| row[0].clone()).collect();
+        assert_eq!(ids, (0..10).map(|at| Value::Id(Uuid::from_u128(at))).collect::<Vec<_>>());
+        assert_eq!(reader.taken, 10);
+    }
+}

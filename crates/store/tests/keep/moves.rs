@@ -1,6 +1,7 @@
 //! A move: everything is on the other side, under the same epoch, whatever broke it off on the way.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, mpsc};
 
 use hubbub_store::{Progress, Report, Stage, Store, StoreError, StoreErrorKind, UserRole, move_between};
 use tokio::sync::oneshot;
@@ -89,6 +90,46 @@ async fn moved(from: Database, to: Database) {
 async fn everything_moves_from_sqlite_to_postgres() {
     let (from, to) = sqlite_to_postgres();
     moved(from, to).await;
+}
+
+#[tokio::test]
+async fn the_source_is_only_read() {
+    let (from, to) = sqlite_to_postgres();
+    fill(&from, 10).await;
+    let file = from.folder.as_ref().unwrap().path().join("made/by/the/store.db");
+    let before = std::fs::read(&file).unwrap();
+    move_quietly(&from, &to).await.unwrap();
+    assert!(std::fs::read(&file).unwrap() == before);
+    let names = file.parent().unwrap().read_dir().unwrap().map(|entry| entry.unwrap().file_name());
+    let names: BTreeSet<_> = names.collect();
+    assert_eq!(names, BTreeSet::from(["store.db".into(), "store.db-lock".into()]));
+}
+
+/// Between two servers there is no lock on a file: whoever comes second takes over, and the first stops.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_runs_at_once_do_not_mix() {
+    let (from, to) = (Arc::new(Database::postgres()), Arc::new(Database::postgres()));
+    let filled = fill(&from, MANY).await;
+    let ((paused, pauses), (go, goes)) = (mpsc::channel(), mpsc::channel::<()>());
+    let first = tokio::spawn({
+        let (from, to) = (Arc::clone(&from), Arc::clone(&to));
+        async move {
+            let mut watcher = move |progress: Progress| {
+                if progress.table == "events" && progress.rows > 0 && paused.send(()).is_ok() {
+                    tokio::task::block_in_place(|| goes.recv().ok());
+                }
+            };
+            move_between(&from.url, &to.url, false, &mut watcher).await
+        }
+    });
+    tokio::task::block_in_place(|| pauses.recv().unwrap());
+    drop(pauses);
+    move_broken_off(&from, &to, |progress| progress.table == "events").await;
+    go.send(()).unwrap();
+    let refused = first.await.unwrap().unwrap_err();
+    assert!(refused.to_string().contains("another run fills the target"), "{refused:?}");
+    assert!(move_quietly(&from, &to).await.unwrap().resumed);
+    assert_same(&from, &to, &filled).await;
 }
 
 #[tokio::test]
