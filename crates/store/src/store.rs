@@ -10,6 +10,7 @@ use hubbub_protocol::{
     ClientMsgId, Epoch, Message, Room, RoomEvent, RoomEventData, RoomId, RoomMember, RoomRole, RoomSelector, Seq,
     UserId,
 };
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::append::{Append, Appended, CommitHook, CreatedRoom, NewRoom, PageQuery};
@@ -18,6 +19,7 @@ use crate::engine::{Address, Engine, Lease, pooled, postgres, sqlite};
 use crate::error::{AppendError, StoreError, StoreErrorKind};
 use crate::fault::Fault;
 use crate::job::{Job, Outcome};
+use crate::keep::{self, Lock};
 use crate::memberships::Memberships;
 use crate::metrics::{Metrics, Op};
 use crate::migrations::Schema;
@@ -76,6 +78,8 @@ pub(crate) struct Inner {
     pub(crate) memberships: Memberships,
     pub(crate) replica: Option<Replica>,
     queue: Queue,
+    /// Held until the store is closed or gone.
+    lock: Mutex<Option<Lock>>,
 }
 
 /// Runs a function of the shared statements on whichever engine it is: through the circuit, within its time limit,
@@ -118,14 +122,15 @@ impl Store {
     /// Opens the database with one try: connects, migrates when it may, reads the epoch and starts the writer.
     ///
     /// # Errors
-    /// `Unavailable` when the database is not there yet, so that the caller may try again; `NewerSchema`,
-    /// `Misconfigured` or `Internal` when trying again is in vain. Nothing stays behind.
+    /// `Unavailable` when the database is not there yet, or is being moved or restored, so that the caller may try
+    /// again; `NewerSchema`, `Misconfigured` or `Internal` when trying again is in vain. Nothing stays behind.
     pub async fn open(
         config: &StoreConfig,
         registry: &prometheus::Registry,
         on_commit: CommitHook,
     ) -> Result<Self, StoreError> {
         let address = config.address()?;
+        let lock = Lock::shared(&address)?;
         let limit = if config.migrate { MIGRATE_TIMEOUT } else { OPEN_TIMEOUT };
         let schema = within(limit, address.schema(config.migrate)).await?;
         refuse_newer(&schema)?;
@@ -133,14 +138,18 @@ impl Store {
             let text = format!("the database lacks the migrations {}: run `hubbub migrate`", schema.pending.join(", "));
             return Err(StoreError::new(StoreErrorKind::Misconfigured, text));
         }
+        let whole = tokio::time::timeout(OPEN_TIMEOUT, keep::refuse_unfinished(&address)).await;
+        whole.unwrap_or_else(|_| Err(Fault::timed_out().into()))?;
         let epoch = within(OPEN_TIMEOUT, address.probe()).await?;
         let replica =
             config.replica_url.as_deref().map(|url| Replica::open(url, config.pool_max, registry)).transpose()?;
         let metrics = Metrics::register(registry)?;
         let engine = Arc::new(Engine::new(&address, config.pool_max));
+        keep::stay_in_sight(&engine).await;
         let circuit = Circuit::new(address, epoch, metrics);
         let queue = Queue::start(Arc::clone(&engine), Arc::clone(&circuit), on_commit);
-        Ok(Self(Arc::new(Inner { engine, circuit, memberships: Memberships::default(), replica, queue })))
+        let (memberships, lock) = (Memberships::default(), Mutex::new(Some(lock)));
+        Ok(Self(Arc::new(Inner { engine, circuit, memberships, replica, queue, lock })))
     }
 
     /// Names the history that cursors belong to. Read when the store was opened and again after each outage.
@@ -171,6 +180,7 @@ impl Store {
         if let Some(replica) = &self.0.replica {
             replica.close().await;
         }
+        drop(self.0.lock.lock().take());
     }
 
     /// The migrations that the database lacks, by name, in order. Changes nothing, but a missing SQLite file is made.
@@ -352,7 +362,8 @@ async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Fault>>
     result.map_err(StoreError::from)
 }
 
-fn refuse_newer(schema: &Schema) -> Result<(), StoreError> {
+/// Refuses a database from which a newer build has taken something away.
+pub(crate) fn refuse_newer(schema: &Schema) -> Result<(), StoreError> {
     schema.newer.as_ref().map_or(Ok(()), |name| {
         let text = format!("the database is of a newer version of hubbub: it has the migration {name}");
         Err(StoreError::new(StoreErrorKind::NewerSchema, text))
