@@ -152,7 +152,8 @@ impl Store {
         Ok(Self(Arc::new(Inner { engine, circuit, memberships, replica, queue, lock })))
     }
 
-    /// Names the history that cursors belong to. Read when the store was opened and again after each outage.
+    /// Names the history that cursors belong to. Read when the store was opened, after each outage, and by each
+    /// [`Store::ping`].
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.0.circuit.epoch()
@@ -164,12 +165,12 @@ impl Store {
         !self.0.circuit.is_open()
     }
 
-    /// Asks the database whether it is there.
+    /// Asks the database whether it is there, and which history it holds: it may have been restored meanwhile.
     ///
     /// # Errors
-    /// When it is not.
+    /// When it is not there.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        call!(self, Ping, reads, migration::epoch()).map(drop)
+        call!(self, Ping, reads, migration::epoch()).map(|epoch| self.0.circuit.learn(epoch))
     }
 
     /// Ends the writer after everything queued is committed and answered, then closes the connections. Calls after
@@ -261,6 +262,23 @@ impl Store {
         let Engine::Sqlite(pools) = &*self.0.engine else { return Ok(()) };
         let statement = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
         sqlx::raw_sql(statement).execute(&pools.appends).await.map_err(Fault::from)?;
+        Ok(())
+    }
+
+    /// For tests of a restore: takes a room of a SQLite file back to where its log had this head.
+    ///
+    /// # Errors
+    /// When the store fails.
+    #[doc(hidden)]
+    pub async fn take_back(&self, room: RoomId, head: Seq) -> Result<(), StoreError> {
+        let Engine::Sqlite(pools) = &*self.0.engine else { return Ok(()) };
+        let room = room.as_uuid().simple();
+        let statements = format!(
+            "DELETE FROM events WHERE room = x'{room}' AND seq > {head}; \
+             DELETE FROM messages WHERE room = x'{room}' AND seq > {head}; \
+             UPDATE rooms SET head = {head} WHERE id = x'{room}'"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&pools.appends).await.map_err(Fault::from)?;
         Ok(())
     }
 

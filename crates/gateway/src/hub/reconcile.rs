@@ -9,6 +9,7 @@ use std::time::Duration;
 use hubbub_protocol::RoomId;
 
 use super::Hub;
+use super::epoch::EpochWatch;
 use super::repair::Cause;
 
 /// How long a lost last event may stay unnoticed while the bus is up.
@@ -27,6 +28,7 @@ impl Hub {
     pub(super) async fn reconcile_loop(self: Arc<Self>) {
         let mut round = 0u32;
         let mut was_up = true;
+        let mut epoch = EpochWatch::start();
         loop {
             let up = self.chat.bus().is_up();
             let pace = if up { PACE_UP } else { PACE_DOWN };
@@ -38,6 +40,8 @@ impl Hub {
             let up = self.chat.bus().is_up();
             let outage = !up || !was_up || hurried;
             was_up = up;
+            // First of all: the heads of another history tell nothing about rooms of this one.
+            epoch.look(&self).await;
             self.reconcile(if outage { Cause::Outage } else { Cause::Head }).await;
             round = round.wrapping_add(1);
             if round.is_multiple_of(RETIRE_EVERY) {

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hubbub_chat::Limits;
+use hubbub_gateway::{AdmissionConfig, DrainConfig, RebalanceConfig};
 
 pub(crate) use check::Purpose;
 pub(crate) use load::{Given, Loaded, load};
@@ -44,7 +45,9 @@ pub(crate) struct Config {
     pub(crate) auth: Auth,
     pub(crate) node: Node,
     pub(crate) websocket: WebSocket,
-    pub(crate) drain: Drain,
+    pub(crate) drain: DrainConfig,
+    pub(crate) admission: AdmissionConfig,
+    pub(crate) rebalance: RebalanceConfig,
     pub(crate) limits: Limits,
     pub(crate) log: Log,
 }
@@ -118,13 +121,6 @@ pub(crate) struct WebSocket {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Drain {
-    pub(crate) grace: Duration,
-    pub(crate) spread: Duration,
-    pub(crate) timeout: Duration,
-}
-
-#[derive(Clone, Debug)]
 pub(crate) struct Log {
     pub(crate) level: String,
     pub(crate) format: LogFormat,
@@ -146,7 +142,6 @@ const DATA_FOLDER: &str = "data";
 
 impl Default for Config {
     fn default() -> Self {
-        let drain = hubbub_gateway::DrainConfig::default();
         Self {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8443)),
             ops_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9443)),
@@ -172,7 +167,9 @@ impl Default for Config {
             },
             node: Node::default(),
             websocket: WebSocket { deflate: true, tick: Duration::from_millis(25) },
-            drain: Drain { grace: drain.grace, spread: drain.spread, timeout: drain.timeout },
+            drain: DrainConfig::default(),
+            admission: AdmissionConfig::default(),
+            rebalance: RebalanceConfig::default(),
             limits: Limits::default(),
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hubbub_bus::BusConfig;
-use hubbub_gateway::{DrainConfig, GatewayConfig, TlsMode as GatewayTls};
+use hubbub_gateway::{GatewayConfig, TlsMode as GatewayTls};
 use hubbub_store::{Store, StoreConfig};
 use rand::RngExt as _;
 
@@ -63,7 +63,9 @@ pub(super) fn gateway_config(config: &Config, node: &str) -> GatewayConfig {
         deflate: config.websocket.deflate,
         tick: config.websocket.tick,
         node: node.to_owned(),
-        drain: DrainConfig { grace: config.drain.grace, spread: config.drain.spread, timeout: config.drain.timeout },
+        drain: config.drain,
+        admission: config.admission,
+        rebalance: config.rebalance,
     }
 }
 

@@ -8,16 +8,13 @@ use hubbub_store::{Append, Appended, Guard, NewRoom, Pooler, Store, StoreConfig}
 use sqlx::Connection as _;
 use tempfile::TempDir;
 
-use crate::pgbouncer::Pgbouncer;
 use crate::postgres::Server;
 
 /// One server for all tests of this binary. Synchronous writes would only slow them down: nothing here cuts the power.
-static SERVER: LazyLock<Server> = LazyLock::new(|| Server::start(&["fsync=off", "full_page_writes=off"]));
-/// One pooler before it.
-static POOLER: LazyLock<Pgbouncer> = LazyLock::new(|| Pgbouncer::start(SERVER.folder(), true));
+pub(crate) static SERVER: LazyLock<Server> = LazyLock::new(|| Server::start(&["fsync=off", "full_page_writes=off"]));
 
-/// Runs each case on both engines, and on PostgreSQL by way of a pooler in transaction mode.
-macro_rules! on_every_engine {
+/// Runs each case on both engines.
+macro_rules! on_both_engines {
     ($($case:ident),* $(,)?) => {
         mod on_sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -31,15 +28,9 @@ macro_rules! on_every_engine {
                 super::$case($crate::fixture::Database::postgres()).await;
             })*
         }
-        mod on_pgbouncer {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                super::$case($crate::fixture::Database::pooled()).await;
-            })*
-        }
     };
 }
-pub(crate) use on_every_engine;
+pub(crate) use on_both_engines;
 
 /// An empty database.
 pub(crate) struct Database {
@@ -63,12 +54,6 @@ impl Database {
         let name = format!("test_{}", MessageId::new().as_uuid().simple());
         SERVER.create_database(&name);
         Self { url: SERVER.url(&name), by: None, folder: None }
-    }
-
-    pub(crate) fn pooled() -> Self {
-        let database = Self::postgres();
-        let name = database.url.split_once('?').unwrap().0.rsplit_once('/').unwrap().1;
-        Self { by: Some(POOLER.url(name)), ..database }
     }
 
     pub(crate) fn config(&self) -> StoreConfig {

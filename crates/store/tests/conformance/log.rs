@@ -8,8 +8,9 @@ use hubbub_protocol::{MessageId, RoomEventData, RoomId, RoomKind, RoomRole};
 use hubbub_store::{Append, AppendError, Appended, Guard, StoreErrorKind};
 use tokio::task::block_in_place;
 
+use crate::every::on_every_engine;
 use crate::fixture::{
-    Database, committed, joining, keys, leaving, message, new_room, on_every_engine, person, room_of, whole_log,
+    Database, committed, joining, keys, leaving, message, new_room, person, room_of, whole_log,
 };
 
 on_every_engine! {

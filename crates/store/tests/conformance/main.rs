@@ -3,6 +3,7 @@
 //! Must never ask which engine it is, but for what only one of them can suffer.
 
 mod directory;
+mod every;
 mod failover;
 mod fixture;
 mod log;

@@ -8,7 +8,8 @@ use hubbub_store::{AppendError, Appended, Store};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::fixture::{Database, joining, leaving, message, on_every_engine, person, room_of, whole_log};
+use crate::every::on_every_engine;
+use crate::fixture::{Database, joining, leaving, message, person, room_of, whole_log};
 
 on_every_engine! { histories_are_those_of_the_model }
 

@@ -5,7 +5,8 @@
 use hubbub_protocol::{RoomSelector, UserName, UserRef, UserSelector};
 use hubbub_store::{Appended, PageQuery};
 
-use crate::fixture::{Database, keys, message, on_every_engine, whole_log};
+use crate::every::on_every_engine;
+use crate::fixture::{Database, keys, message, whole_log};
 
 const ON_POSTGRES: &str = include_str!("../fixtures/schema_0003.postgres.sql");
 const ON_SQLITE: &str = include_str!("../fixtures/schema_0003.sqlite.sql");

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use hubbub_store::{Store, StoreConfig, StoreErrorKind};
 
-use crate::fixture::{Database, keys, message, on_every_engine, person, room_of, whole_log};
+use crate::every::on_every_engine;
+use crate::fixture::{Database, keys, message, person, room_of, whole_log};
 
 on_every_engine! {
     ten_open_an_empty_database_at_once,

@@ -3,7 +3,8 @@
 use hubbub_protocol::SEQ_MAX;
 use hubbub_store::PageQuery;
 
-use crate::fixture::{Database, committed, joining, message, on_every_engine, person, room_of};
+use crate::every::on_every_engine;
+use crate::fixture::{Database, committed, joining, message, person, room_of};
 
 on_every_engine! { messages_come_in_pages, the_log_comes_in_pages }
 

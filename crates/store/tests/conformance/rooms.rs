@@ -4,7 +4,8 @@ use hubbub_protocol::event::RoomCreated;
 use hubbub_protocol::{RoomEventData, RoomId, RoomKind, RoomRole, UserId};
 use hubbub_store::AppendError;
 
-use crate::fixture::{Database, joining, leaving, new_room, on_every_engine, person, room_of, whole_log};
+use crate::every::on_every_engine;
+use crate::fixture::{Database, joining, leaving, new_room, person, room_of, whole_log};
 
 on_every_engine! {
     a_new_room_has_its_event_and_members,

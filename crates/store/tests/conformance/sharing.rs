@@ -6,8 +6,9 @@ use futures_util::future::join_all;
 use hubbub_protocol::{RoomEventData, RoomKind};
 use hubbub_store::{Append, AppendError, Appended, Store};
 
+use crate::every::on_every_engine;
 use crate::fixture::{
-    Database, committed, joining, keys, leaving, message, new_room, on_every_engine, person, room_of, whole_log,
+    Database, committed, joining, keys, leaving, message, new_room, person, room_of, whole_log,
 };
 
 on_every_engine! {

@@ -7,3 +7,4 @@ mod limits;
 mod membership;
 mod messages;
 mod oddities;
+mod rebalance;
