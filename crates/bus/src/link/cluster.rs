@@ -16,7 +16,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::address::Access;
 use super::endpoint::Endpoint;
-use super::layout::Layout;
+use super::layout::{Layout, Ranges};
 use super::shard::{self, Shard};
 use crate::shared::Shared;
 
@@ -48,7 +48,7 @@ struct View {
     good: bool,
     /// Grows with every change that the cluster agreed on.
     epoch: u64,
-    masters: Vec<(Place, Vec<(u16, u16)>)>,
+    masters: Vec<(Place, Ranges)>,
     replicas: Vec<Place>,
 }
 

@@ -12,6 +12,9 @@ pub(super) const SLOTS: usize = 16_384;
 /// In the table: held by nobody.
 const NOBODY: u16 = u16::MAX;
 
+/// Ranges of slots, both ends included.
+pub(super) type Ranges = Vec<(u16, u16)>;
+
 /// Who holds what, as of one moment.
 pub(crate) struct Layout {
     pub(super) shards: Vec<Arc<Shard>>,
@@ -31,8 +34,8 @@ impl Layout {
         Self { shards, spread: Spread::Hash }
     }
 
-    /// The masters of a cluster and their ranges of slots, both ends included.
-    pub(super) fn cluster(masters: Vec<(Arc<Shard>, Vec<(u16, u16)>)>) -> Self {
+    /// The masters of a cluster and what each holds.
+    pub(super) fn cluster(masters: Vec<(Arc<Shard>, Ranges)>) -> Self {
         let mut table = vec![NOBODY; SLOTS];
         let mut shards = Vec::with_capacity(masters.len());
         for (index, (shard, ranges)) in masters.into_iter().enumerate() {

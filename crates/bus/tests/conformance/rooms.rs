@@ -8,13 +8,13 @@ use crate::redis_topologies::Server;
 const ROOMS: usize = 5_000;
 
 async fn calls(server: &Server, command: &str) -> u64 {
-    let stats: String = redis::cmd("INFO").arg("commandstats").query_async(&mut client(&server).await).await.unwrap();
+    let stats: String = redis::cmd("INFO").arg("commandstats").query_async(&mut client(server).await).await.unwrap();
     let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
     line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
 }
 
 async fn subscribers(server: &Server) -> usize {
-    let list: String = redis::cmd("CLIENT").arg("LIST").query_async(&mut client(&server).await).await.unwrap();
+    let list: String = redis::cmd("CLIENT").arg("LIST").query_async(&mut client(server).await).await.unwrap();
     list.lines().filter(|line| !line.contains(" sub=0 ")).count()
 }
 

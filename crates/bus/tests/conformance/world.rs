@@ -17,7 +17,7 @@ use crate::redis_topologies::{Cluster, Sentinels, Server, Several};
 pub(crate) enum World {
     /// Always the same node.
     InProcess(Node),
-    OverRedis(Redis),
+    OverRedis(Box<Redis>),
 }
 
 /// One form of Redis, and a user and a prefix of the case's own.
@@ -70,16 +70,15 @@ impl World {
             acl::let_in(server, &prefix, form);
         }
         let urls = config.urls.iter().map(|url| url.replacen("://", &format!("://{prefix}:hunter2@"), 1)).collect();
-        Self::OverRedis(Redis { user: prefix.clone(), config: BusConfig { urls, prefix, ..config }, servers })
+        let config = BusConfig { urls, prefix: prefix.clone(), ..config };
+        Self::OverRedis(Box::new(Redis { user: prefix, config, servers }))
     }
 
     /// One more node; in process it is always the same.
     pub(crate) async fn node(&self, name: &str) -> Node {
         match self {
             Self::InProcess(alone) => alone.clone(),
-            Self::OverRedis(Redis { config, .. }) => {
-                Node::open(BusConfig { node: name.to_owned(), ..config.clone() }).await
-            }
+            Self::OverRedis(redis) => Node::open(BusConfig { node: name.to_owned(), ..redis.config.clone() }).await,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Must never use what only a tool on top of Redis could do: slots are moved with the server's own commands.
 
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use super::server::{Kind, Server};
 use super::{Reply, wait_for};
@@ -13,6 +14,8 @@ pub(crate) const MASTERS: usize = 3;
 const SLOTS: u16 = 16_384;
 /// How long a node is silent before the others call it down.
 const NODE_TIMEOUT_MS: &str = "1500";
+/// How long Redis tries to make a planned change, and a little more.
+const FAILOVER_TIMEOUT: Duration = Duration::from_millis(5_500);
 /// How many keys travel at once.
 const KEYS_MAX: &str = "100";
 
@@ -54,16 +57,14 @@ impl Cluster {
         format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", self.nodes[0].port, self.nodes[1].port)
     }
 
-    /// Waits until every living node calls the cluster good and every replica has what its master has.
+    /// Waits until every living node calls the cluster good, all are of one epoch, without which they would not vote for
+    /// each other, and every replica has what its master has.
     pub(crate) fn wait_ready(&self) {
-        for node in self.nodes.iter().filter(|node| node.pid().is_some()) {
-            wait_for("the cluster is good", || {
-                let told = node.call(&["CLUSTER", "INFO"]).ok()?.text();
-                let role = node.stat("replication", "role")?;
-                let follows = role == "master" || node.stat("replication", "master_link_status")? == "up";
-                (told.contains("cluster_state:ok") && told.contains("cluster_slots_ok:16384") && follows).then_some(())
-            });
-        }
+        wait_for("the cluster is good", || {
+            let living = self.nodes.iter().filter(|node| node.pid().is_some());
+            let epochs = living.map(epoch_if_good).collect::<Option<Vec<String>>>()?;
+            epochs.iter().all(|epoch| *epoch == epochs[0]).then_some(())
+        });
     }
 
     /// Which node holds the slot, as most of the living ones see it.
@@ -85,8 +86,13 @@ impl Cluster {
 
     /// Makes the replica master although the master lives: what people do before they restart it.
     pub(crate) fn switch_to(&self, replica: usize) {
-        self.order(replica, &["CLUSTER", "FAILOVER"]);
+        let mut next_order = Instant::now();
         wait_for("the replica is master", || {
+            if Instant::now() >= next_order {
+                // Redis gives up a planned change that it cannot make in time, and wants to be asked again.
+                self.order(replica, &["CLUSTER", "FAILOVER"]);
+                next_order = Instant::now() + FAILOVER_TIMEOUT;
+            }
             (self.nodes[replica].stat("replication", "role")? == "master").then_some(())
         });
     }
@@ -145,6 +151,15 @@ fn first_slots(master: usize) -> Range<u16> {
     let share = SLOTS / MASTERS as u16;
     let start = share * master as u16;
     start..if master + 1 == MASTERS { SLOTS } else { start + share }
+}
+
+fn epoch_if_good(node: &Server) -> Option<String> {
+    let told = node.call(&["CLUSTER", "INFO"]).ok()?.text();
+    let good = told.contains("cluster_state:ok") && told.contains("cluster_slots_ok:16384");
+    let follows =
+        node.stat("replication", "role")? == "master" || node.stat("replication", "master_link_status")? == "up";
+    let epoch = told.lines().find_map(|line| line.strip_prefix("cluster_current_epoch:"))?;
+    (good && follows).then(|| epoch.trim().to_owned())
 }
 
 fn owner_by(node: &Server, slot: u16) -> Option<u16> {
