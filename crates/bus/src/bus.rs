@@ -273,13 +273,13 @@ impl Bus {
         if tokio::time::timeout(FLUSH_TIMEOUT, shared.link.emptied()).await.is_err() {
             tracing::warn!("the bus was closed before everything was sent");
         }
-        let connections = shared.link.disconnect();
         let link = link.lock().take();
         if let Some(link) = link {
             link.abort();
             // The only outcome of an aborted task is that it was cancelled.
             link.await.ok();
         }
+        let connections = shared.link.disconnect();
         shared.set_up(false);
         shared.rooms.close();
         shared.places.refuse_arrivals();

@@ -232,7 +232,7 @@ impl Link {
     pub(crate) fn disconnect(&self) -> Vec<(ShardId, MultiplexedConnection)> {
         let shards = self.layout.load().shards.clone();
         let connections = shards.iter().filter_map(|shard| {
-            let commands = shard.commands();
+            let commands = shard.connection();
             shard.set_commands(None);
             shard.set_up(false);
             Some((shard.id, commands?))
