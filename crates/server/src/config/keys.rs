@@ -149,11 +149,27 @@ pub(crate) static KEYS: &[Key] = &[
     key!(
         redis.url,
         Kind::Url,
-        "`redis://:password@host:port/db`, or `rediss://…` over TLS: what nodes share. Without it a node is alone."
+        "What nodes share; without it a node is alone. `redis://user:password@host:port/db`; Sentinel: \
+         `redis+sentinel://user:password@host:port,host/NAME/db`; Cluster: `redis+cluster://user:password@host:port,host`; \
+         over TLS each with `rediss` in place of `redis`."
     )
     .secret()
     .flag("redis-url"),
-    key!(redis.publish_urls, Kind::List, "Several independent Redis servers. Not supported by this version: refused."),
+    key!(
+        redis.publish_urls,
+        Kind::List,
+        "In place of `redis.url`: several independent servers, `redis://` or `rediss://` each. Rooms and counters are \
+         spread over them by hash, leases are on the first; the same list in the same order on every node."
+    ),
+    key!(redis.ca_file, Kind::Path, "Authorities to trust for `rediss`, in PEM, in place of the system's."),
+    key!(redis.sentinel_user, Kind::Text, "The Sentinels' own ACL user: the one in the URL is for the servers."),
+    key!(redis.sentinel_password, Kind::Text, "The Sentinels' own password.").secret(),
+    key!(
+        redis.prefix,
+        Kind::Text,
+        "First part of every key and channel, 1 to 64 bytes without spaces and braces: for several clusters of nodes \
+         on one Redis."
+    ),
     key!(
         auth.token_secret,
         Kind::Text,

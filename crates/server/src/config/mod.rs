@@ -87,11 +87,22 @@ pub(crate) enum Pooler {
 
 choice!(Pooler { None = "none", Transaction = "transaction" });
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Redis {
     pub(crate) url: Option<Secret>,
-    /// Known, so that its refusal can say why; see [`check`].
-    pub(crate) publish_urls: Vec<String>,
+    /// Several servers in place of one.
+    pub(crate) publish_urls: Vec<Secret>,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) sentinel_user: Option<String>,
+    pub(crate) sentinel_password: Option<Secret>,
+    pub(crate) prefix: String,
+}
+
+impl Redis {
+    /// Every address, whichever key gave it.
+    pub(crate) fn urls(&self) -> impl Iterator<Item = &Secret> {
+        self.url.iter().chain(&self.publish_urls)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -155,7 +166,14 @@ impl Default for Config {
                 pooler: Pooler::None,
                 replica_url: None,
             },
-            redis: Redis::default(),
+            redis: Redis {
+                url: None,
+                publish_urls: Vec::new(),
+                ca_file: None,
+                sentinel_user: None,
+                sentinel_password: None,
+                prefix: "hubbub".to_owned(),
+            },
             auth: Auth {
                 token_secret: None,
                 token_public_key_file: None,
@@ -179,7 +197,7 @@ impl Default for Config {
 impl Config {
     /// Whether other nodes may share what this one works with.
     pub(crate) fn is_cluster(&self) -> bool {
-        self.redis.url.is_some() || self.database.url.expose().starts_with("postgres")
+        self.redis.urls().next().is_some() || self.database.url.expose().starts_with("postgres")
     }
 }
 

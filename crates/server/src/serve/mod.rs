@@ -17,7 +17,7 @@ use prometheus::Registry;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use parts::{make_data_folder, open_store, store_config};
+pub(crate) use parts::{bus_config, make_data_folder, open_store, store_config};
 
 use crate::config::{Config, Loaded, TlsMode};
 use crate::failure::{Failure, one_line};

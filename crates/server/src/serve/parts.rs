@@ -45,10 +45,15 @@ pub(crate) async fn open_store(config: &Config) -> Result<Store, Failure> {
 }
 
 /// The bus's part.
-pub(super) fn bus_config(config: &Config, node: &str) -> BusConfig {
-    match &config.redis.url {
-        Some(url) => BusConfig::redis(node, url.expose()),
-        None => BusConfig::in_process(node),
+pub(crate) fn bus_config(config: &Config, node: &str) -> BusConfig {
+    let redis = &config.redis;
+    BusConfig {
+        urls: redis.urls().map(|url| url.expose().to_owned()).collect(),
+        ca_file: redis.ca_file.clone(),
+        sentinel_user: redis.sentinel_user.clone(),
+        sentinel_password: redis.sentinel_password.as_ref().map(|password| password.expose().to_owned()),
+        prefix: redis.prefix.clone(),
+        ..BusConfig::in_process(node)
     }
 }
 

@@ -95,7 +95,9 @@ pub(crate) fn still_file(file: &std::path::Path) -> Address {
 impl End {
     pub(crate) async fn connect(address: &Address) -> Result<Self, StoreError> {
         Ok(match address {
-            Address::Postgres(options) | Address::Pooled(options) => Self::Postgres(engine::postgres::connect(options, Use::Direct).await?),
+            Address::Postgres(options) | Address::Pooled(options) => {
+                Self::Postgres(engine::postgres::connect(options, Use::Direct).await?)
+            }
             Address::Sqlite(options) => Self::Sqlite(engine::sqlite::connect(options).await?),
         })
     }

@@ -4,7 +4,7 @@ use hubbub_protocol::{SessionId, Timestamp, UserId, UserName, UserSelector};
 use hubbub_store::{NewLogin, NewUser, StoreErrorKind, UserRole};
 
 use crate::every::on_every_engine;
-use crate::fixture::{Database};
+use crate::fixture::Database;
 
 on_every_engine! {
     users_are_made_found_and_changed,

@@ -9,9 +9,7 @@ use hubbub_store::{Append, AppendError, Appended, Guard, StoreErrorKind};
 use tokio::task::block_in_place;
 
 use crate::every::on_every_engine;
-use crate::fixture::{
-    Database, committed, joining, keys, leaving, message, new_room, person, room_of, whole_log,
-};
+use crate::fixture::{Database, committed, joining, keys, leaving, message, new_room, person, room_of, whole_log};
 
 on_every_engine! {
     a_message_is_in_the_log_and_among_the_messages,

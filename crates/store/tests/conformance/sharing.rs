@@ -7,9 +7,7 @@ use hubbub_protocol::{RoomEventData, RoomKind};
 use hubbub_store::{Append, AppendError, Appended, Store};
 
 use crate::every::on_every_engine;
-use crate::fixture::{
-    Database, committed, joining, keys, leaving, message, new_room, person, room_of, whole_log,
-};
+use crate::fixture::{Database, committed, joining, keys, leaving, message, new_room, person, room_of, whole_log};
 
 on_every_engine! {
     seqs_have_no_gap_under_64_writers_on_two_stores,
