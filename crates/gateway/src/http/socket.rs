@@ -47,7 +47,7 @@ const KEEP_ALIVE_EXTRA: Duration = Duration::from_secs(1);
 /// How long an answer may wait for a peer that does not read it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long somebody has who will be refused.
+/// How long somebody has who will be refused: from an address with no place left, or by a node that is about to stop.
 const REFUSED_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A time limit of none: longer than any process runs.
@@ -89,8 +89,13 @@ pub(crate) async fn serve(
     match tls {
         None => serve_http(node, tcp, peer).await,
         Some(config) => {
+            let accepting = TlsAcceptor::from(config).accept(tcp);
             // A peer that fails or never ends its TLS handshake is simply closed: nothing could be read by it.
-            if let Ok(Ok(stream)) = tokio::time::timeout_at(deadline, TlsAcceptor::from(config).accept(tcp)).await {
+            let accepted = tokio::select! {
+                accepted = accepting => accepted.ok(),
+                () = too_late(&node, deadline) => None,
+            };
+            if let Some(stream) = accepted {
                 serve_http(node, stream, peer).await;
             }
         }
@@ -193,7 +198,7 @@ async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, peer: Peer) {
     });
     let in_time = tokio::select! {
         outcome = serving => Some(outcome),
-        () = late(&seen, deadline) => None,
+        () = unseen(&node, &seen, deadline) => None,
     };
     let parts = connection.into_parts();
     let mut socket = parts.io.into_inner();
@@ -220,11 +225,21 @@ async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, peer: Peer) {
     }
 }
 
-/// Resolves when no request head has come by the deadline.
-async fn late(seen: &AtomicBool, deadline: Instant) {
-    tokio::time::sleep_until(deadline).await;
+/// Resolves when no request head has come in time.
+async fn unseen(node: &Node, seen: &AtomicBool, deadline: Instant) {
+    too_late(node, deadline).await;
     if seen.load(Ordering::Acquire) {
         std::future::pending::<()>().await;
+    }
+}
+
+/// Resolves at the deadline, or soon after the door was closed: nobody who has said nothing yet holds up the end of a node.
+async fn too_late(node: &Node, deadline: Instant) {
+    tokio::select! {
+        () = tokio::time::sleep_until(deadline) => {}
+        () = node.admission.door_closed() => {
+            tokio::time::sleep_until(deadline.min(Instant::now() + REFUSED_TIMEOUT)).await;
+        }
     }
 }
 

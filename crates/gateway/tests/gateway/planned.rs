@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hubbub_gateway::DrainConfig;
+use hubbub_gateway::{DrainConfig, TlsMode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -103,6 +103,27 @@ async fn a_request_under_way_is_answered_and_its_connection_closed() {
     assert_eq!(answer.status, 201, "{}", answer.text());
     assert_eq!(soon("the end", stream.read(&mut [0; 1])).await.unwrap_or(0), 0);
     soon("the drain", drain).await.unwrap();
+}
+
+#[tokio::test]
+async fn mute_sockets_do_not_hold_the_end_up() {
+    for tls in [TlsMode::Off, TlsMode::SelfSigned { folder: None }] {
+        let node = Node::start(|setup| {
+            (setup.gateway.drain, setup.gateway.tls) = (quick(), tls);
+            // Longer than this test may take.
+            setup.limits.handshake_timeout = Duration::from_secs(600);
+        })
+        .await;
+        let mut mute = vec![node.tcp(None).await, node.tcp(None).await];
+        mute[1].write_all(b"\x16\x03\x01").await.unwrap();
+        // Both were accepted: whoever comes later is served.
+        assert_eq!(node.get("/").send().await.status, 200);
+        soon("the drain", node.gateway.drain()).await;
+        for mut stream in mute {
+            let mut rest = Vec::new();
+            soon("the end", stream.read_to_end(&mut rest)).await.ok();
+        }
+    }
 }
 
 #[tokio::test]
