@@ -120,6 +120,21 @@ async fn slots_move_under_load_and_take_their_rooms_along() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_is_away_for_a_moment_only_takes_no_room_along() {
+    let cluster = Cluster::start(0);
+    let (here, there) = nodes(&cluster).await;
+    let (room, slot) = room_at(&cluster, 0);
+    there.bus.subscribe(room).await.unwrap();
+    // The server takes the channel away when the slot goes, and does not give it back when the slot comes.
+    cluster.move_slots(slot..slot + 1, 2);
+    cluster.move_slots(slot..slot + 1, 0);
+    eventually(async || is_subscribed(&cluster, 0, room)).await;
+    there.up().await;
+    here.bus.publish(&[event(room, 1)]);
+    assert_eq!(there.event().await.seq, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_master_is_noticed_and_replaced() {
     let cluster = Cluster::start(3);
     let (here, there) = nodes(&cluster).await;

@@ -89,6 +89,29 @@ async fn a_frozen_master_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_master_that_still_answers_is_left() {
+    let set = Sentinels::start();
+    for server in &set.servers {
+        acl::let_in(server, "hubbub", acl::Form::Sentinel);
+    }
+    let url = set.url().replace("://", "://hubbub:hunter2@");
+    let (here, there) = (Node::open(config_of("here", &url)).await, Node::open(config_of("there", &url)).await);
+    let room = RoomId::new();
+    there.bus.subscribe(room).await.unwrap();
+    let load = Load::start(&here, room);
+    flows(&load, &there).await;
+    // The Sentinels and the replica are shut out, as by a cut between them and the master; the nodes are not.
+    let old = set.master();
+    set.servers[old].call(&["ACL", "SETUSER", "default", "-@all"]).unwrap();
+    there.down().await;
+    here.down().await;
+    there.up().await;
+    here.up().await;
+    assert_ne!(set.master(), old);
+    flows(&load, &there).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sentinels_may_be_gone_while_the_master_lives_and_ask_for_a_password() {
     let mut set = Sentinels::start();
     for sentinel in &set.sentinels {

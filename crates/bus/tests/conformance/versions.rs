@@ -9,6 +9,8 @@ use hubbub_protocol::event::{MemberLeft, MessageSent};
 use hubbub_protocol::{MessageId, RoomEvent, RoomEventData, RoomId, Timestamp, UserId, UserRef};
 use serde_json::json;
 
+use crate::redis_topologies::{Reply, Server};
+
 /// `NAME HEX`, a line each.
 const FIRST_RELEASE: &str = include_str!("envelopes-1.txt");
 
@@ -65,4 +67,52 @@ fn what_a_later_release_may_send_is_skipped() {
     event["later"] = json!({"deep": [true]});
     let extended = written(json!({"v": 1, "k": "event", "n": "x", "later": 1, "d": event}));
     assert_eq!(envelope::decode(&extended, "other").unwrap(), Envelope::Events(vec![Arc::new(sent)]));
+}
+
+fn eval(server: &Server, script: &str, keys: &[&str], arguments: &[&str]) -> Reply {
+    let count = keys.len().to_string();
+    let command = [&["EVAL", script, &count], keys, arguments].concat();
+    server.call(&command).unwrap()
+}
+
+/// A node of the first release runs its own text of a script, and this build's text meets what that left. So this build's
+/// texts, called as the first release calls them, answer what it understands, on keys of the same form.
+#[test]
+fn scripts_are_called_and_answer_as_in_the_first_release() {
+    let server = Server::start();
+    let number = Reply::Number;
+    let list = |texts: &[&str]| Reply::List(texts.iter().map(|text| Reply::Text((*text).to_owned())).collect());
+
+    let take = hubbub_bus::gcra::SCRIPT;
+    assert_eq!(
+        eval(&server, take, &["cell"], &["30", "1"]),
+        Reply::List(vec![number(1), Reply::Text("60000000".into())])
+    );
+    let cell = server.call(&["GET", "cell"]).unwrap().text();
+    let (micros, rest) = cell.split_once(':').expect("micros:rest");
+    assert!(micros.parse::<u64>().is_ok() && rest.parse::<u64>().is_ok(), "{cell}");
+    assert_eq!(eval(&server, take, &["cell"], &["30", "-1"]).list()[0], number(1));
+
+    let count = include_str!("../../src/link/count.lua");
+    server.call(&["HSET", "scope", "other", "1"]).unwrap();
+    let full = eval(&server, count, &["scope"], &["own", "1", "2", "3", "60000"]);
+    assert_eq!(full, Reply::List(vec![number(1), list(&["other"])]));
+    let without_the_dead = eval(&server, count, &["scope"], &["own", "2", "1", "3", "60000", "other"]);
+    assert_eq!(without_the_dead, Reply::List(vec![number(1), list(&[])]));
+    assert_eq!(server.call(&["HGETALL", "scope"]).unwrap(), list(&["own", "3"]));
+
+    let renew = include_str!("../../src/link/renew.lua");
+    let keys = ["{nodes}", "{nodes}:lease:own", "{nodes}:sessions:own"];
+    server.call(&["ZADD", "{nodes}", "1", "dead"]).unwrap();
+    let renewed = |held| Reply::List(vec![number(held), number(1), list(&["dead"])]);
+    let arguments = ["own", "name", "10000", "60000", "4"];
+    assert_eq!(eval(&server, renew, &keys, &arguments), renewed(0));
+    assert_eq!(eval(&server, renew, &keys, &arguments), renewed(1));
+    assert_eq!(server.call(&["GET", "{nodes}:lease:own"]).unwrap().text(), "name");
+
+    let reap = include_str!("../../src/link/reap.lua");
+    server.call(&["HSET", "{nodes}:sessions:dead", "session", "user"]).unwrap();
+    let keys = ["{nodes}", "{nodes}:lease:dead", "{nodes}:sessions:dead"];
+    assert_eq!(eval(&server, reap, &keys, &["dead", "500"]), Reply::List(vec![list(&["session", "user"]), number(0)]));
+    assert_eq!(server.call(&["ZRANGE", "{nodes}", "0", "-1"]).unwrap(), list(&["own"]));
 }
