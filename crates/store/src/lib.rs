@@ -14,10 +14,13 @@ mod engine;
 mod error;
 mod fault;
 mod job;
+mod keep;
 mod memberships;
 mod metrics;
 mod migrations;
 mod plan;
+mod pooler;
+mod replica;
 mod store;
 mod users;
 mod writer;
@@ -25,4 +28,8 @@ mod writer;
 pub use append::{Append, Appended, CommitHook, CreatedRoom, Guard, NewRoom, PageQuery};
 pub use directory::{Login, NewLogin, NewUser, User, UserRole};
 pub use error::{AppendError, StoreError, StoreErrorKind};
+pub use keep::{
+    Checked, Defect, DefectKind, Progress, Report, Stage, TableReport, back_up, check, move_between, restore,
+};
+pub use pooler::Pooler;
 pub use store::{Store, StoreConfig};

@@ -10,6 +10,7 @@ use hubbub_protocol::RoomId;
 use hubbub_protocol::mutation::{self, Mutation};
 
 use super::Hub;
+use super::epoch::EpochWatch;
 use super::repair::Cause;
 
 /// How long a lost last event may stay unnoticed while the bus is up.
@@ -28,6 +29,7 @@ impl Hub {
     pub(super) async fn reconcile_loop(self: Arc<Self>) {
         let mut round = 0u32;
         let mut was_up = true;
+        let mut epoch = EpochWatch::start();
         loop {
             let up = self.chat.bus().is_up();
             let pace = if up { PACE_UP } else { PACE_DOWN };
@@ -39,6 +41,8 @@ impl Hub {
             let up = self.chat.bus().is_up();
             let outage = !up || !was_up || hurried;
             was_up = up;
+            // First of all: the heads of another history tell nothing about rooms of this one.
+            epoch.look(&self).await;
             self.reconcile(if outage { Cause::Outage } else { Cause::Head }).await;
             round = round.wrapping_add(1);
             if round.is_multiple_of(RETIRE_EVERY) {

@@ -5,13 +5,18 @@
 
 #![allow(clippy::print_stderr, reason = "this is where the program speaks to people")]
 
+mod backup;
 mod chat;
+mod check;
 mod config;
 mod health;
 mod migrate;
+mod moving;
 mod numbered;
 mod output;
 mod password;
+mod progress;
+mod restore;
 mod settings;
 mod token;
 mod user;
@@ -43,6 +48,14 @@ enum Command {
     Config(config::Command),
     /// Apply the migrations that the database lacks.
     Migrate(migrate::Options),
+    /// Copy a database to another engine or server, with its history.
+    Move(moving::Options),
+    /// Copy the database as it is now into a file, while nodes go on.
+    Backup(backup::Options),
+    /// Fill the database from a backup, as another history.
+    Restore(restore::Options),
+    /// Walk through the database to find what must never be, while nodes go on.
+    Check(check::Options),
     /// Add, list and change users.
     #[command(subcommand)]
     User(user::Command),
@@ -64,6 +77,10 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(settings) => serve(&settings),
         Command::Config(command) => config::run(command),
         Command::Migrate(options) => block_on(migrate::run(options)),
+        Command::Move(options) => block_on(moving::run(options)),
+        Command::Backup(options) => block_on(backup::run(options)),
+        Command::Restore(options) => block_on(restore::run(options)),
+        Command::Check(options) => block_on(check::run(options)),
         Command::User(command) => block_on(user::run(command)),
         Command::Token(command) => block_on(token::run(command)),
         Command::Health(options) => health::run(&options),

@@ -1,0 +1,64 @@
+//! Who has a SQLite file open: a lock on a file beside it, which the kernel frees however its holder ends.
+//!
+//! A file of its own, because SQLite would lose its own locks on the database when another descriptor of the same file
+//! is closed. PostgreSQL needs none of this: it lists who is connected. Must never wait.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::engine::Address;
+use crate::error::{StoreError, StoreErrorKind};
+
+/// What the name of a lock file ends with.
+const SUFFIX: &str = "-lock";
+
+/// A lock on a database, freed when dropped.
+pub(crate) struct Lock {
+    _file: Option<File>,
+}
+
+impl Lock {
+    /// Keeps the database from being moved away or replaced while it is used. Others may hold the same.
+    pub(crate) fn shared(address: &Address) -> Result<Self, StoreError> {
+        Self::take(address, File::try_lock_shared, "the database is being moved or restored: wait for its end")
+    }
+
+    /// Keeps everybody else off a database that is moved away or filled.
+    pub(crate) fn exclusive(address: &Address) -> Result<Self, StoreError> {
+        Self::take(address, File::try_lock, "the database is in use: stop its node and whatever else has it open first")
+    }
+
+    fn take(
+        address: &Address,
+        lock: fn(&File) -> Result<(), TryLockError>,
+        refusal: &'static str,
+    ) -> Result<Self, StoreError> {
+        let Address::Sqlite(options) = address else { return Ok(Self { _file: None }) };
+        let file = open(options.get_filename()).map_err(unusable)?;
+        match lock(&file) {
+            Ok(()) => Ok(Self { _file: Some(file) }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::new(StoreErrorKind::Unavailable, refusal)),
+            Err(TryLockError::Error(error)) => Err(unusable(error)),
+        }
+    }
+}
+
+/// Opens the lock file of a database; its folder is made, as it is for the database.
+fn open(database: &Path) -> io::Result<File> {
+    if database.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    // Two names of one file share one lock.
+    let database = database.canonicalize().unwrap_or_else(|_| database.to_owned());
+    if let Some(folder) = database.parent().filter(|folder| *folder != Path::new("")) {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut name = database.into_os_string();
+    name.push(SUFFIX);
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(PathBuf::from(name))
+}
+
+fn unusable(error: io::Error) -> StoreError {
+    StoreError::new(StoreErrorKind::Misconfigured, "the lock file beside the database cannot be used").caused_by(error)
+}

@@ -1,0 +1,81 @@
+//! Moving a database to another engine or another server, with its history: clients go on with their cursors.
+//!
+//! Must never change the source, nor let anybody else change it meanwhile.
+
+use std::time::Instant;
+
+use hubbub_protocol::Epoch;
+
+use super::copy::lines;
+use super::end::{self, End};
+use super::progress::Watcher;
+use super::target::{Claim, Emptying, Target, refuse_unfinished, refused};
+use super::{Lock, Report};
+use crate::engine::Address;
+use crate::error::StoreError;
+use crate::store::refuse_newer;
+
+/// Copies everything from one database to another that is empty, verifies it and gives it the source's epoch. A run
+/// that was broken off is gone on with by the next; `restart` empties what such a run has left and begins anew.
+///
+/// # Errors
+/// `Unavailable` while either side is in use or does not answer; `Conflict` when the target is not empty, belongs to
+/// another move, or does not hold the same afterwards; `Misconfigured` when an address is wrong or the source was
+/// never migrated by this version. Until it has succeeded nobody can open the target as a store.
+pub async fn move_between(from: &str, to: &str, restart: bool, watcher: Watcher<'_>) -> Result<Report, StoreError> {
+    let began = Instant::now();
+    let (source, target) = (end::source(from)?, end::target(to)?);
+    refuse_same_file(&source, &target)?;
+    let _source_lock = Lock::exclusive(&source)?;
+    let _target_lock = Lock::exclusive(&target)?;
+    let (mut source, epoch) = open_source(&source).await?;
+    source.refuse_users("source").await?;
+    let claim = Claim {
+        origin: epoch.as_str(),
+        emptied: if restart { Emptying::Unfinished } else { Emptying::Never },
+        flag: "--restart",
+    };
+    let mut target = Target::claim(&target, &claim).await?;
+    source.begin_snapshot().await?;
+    let copied = target.fill(&mut source, watcher).await?;
+    source.end_snapshot().await?;
+    // Another look, so that whatever changed the source since the first one is noticed.
+    source.begin_snapshot().await?;
+    let sums = target.verify(&mut source, watcher).await?;
+    source.end_snapshot().await?;
+    source.refuse_users("source").await?;
+    source.close().await;
+    let resumed = target.resumed;
+    target.finish(&epoch, None).await?;
+    Ok(Report { epoch, resumed, tables: lines(copied, sums), took: began.elapsed() })
+}
+
+/// Opens a database that is read and says which history it is.
+pub(crate) async fn open_source(address: &Address) -> Result<(End, Epoch), StoreError> {
+    let mut end = open_to_read(address).await?;
+    match end.epochs().await?.into_iter().next() {
+        Some(epoch) => Ok((end, epoch)),
+        None => Err(refused("the source has no epoch: `hubbub check` says what else is wrong with it")),
+    }
+}
+
+/// Opens a database that is read. It has to be whole and of this build's schema.
+pub(crate) async fn open_to_read(address: &Address) -> Result<End, StoreError> {
+    let schema = address.schema(false).await?;
+    refuse_newer(&schema)?;
+    if !schema.pending.is_empty() {
+        let text = format!("the database lacks the migrations {}: run `hubbub migrate`", schema.pending.join(", "));
+        return Err(refused(text));
+    }
+    refuse_unfinished(address).await?;
+    End::connect(address).await
+}
+
+fn refuse_same_file(source: &Address, target: &Address) -> Result<(), StoreError> {
+    let (Address::Sqlite(source), Address::Sqlite(target)) = (source, target) else { return Ok(()) };
+    let same = match (source.get_filename().canonicalize(), target.get_filename().canonicalize()) {
+        (Ok(source), Ok(target)) => source == target,
+        _ => false,
+    };
+    if same { Err(refused("source and target are one file")) } else { Ok(()) }
+}
