@@ -166,8 +166,10 @@ impl<D: Database> Lease<D> {
     /// Gives the connection back if it is of use after the call. One to a server that has become a standby, or that
     /// shuts down, is not: the next one may lead to another server.
     pub(crate) fn settle<T>(mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
-        let survived = result.as_ref().err().is_none_or(|error| class_of(error) != Class::Down);
-        if survived {
+        // On a full disk SQLite rolls back by itself, and the driver goes on to believe in the transaction: no other
+        // would ever begin on that connection.
+        let is_lost = |error| matches!(class_of(error), Class::Down | Class::Full | Class::Broken);
+        if !result.as_ref().err().is_some_and(is_lost) {
             drop(self.0.take());
         }
         result

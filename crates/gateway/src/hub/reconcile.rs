@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hubbub_protocol::RoomId;
+use hubbub_protocol::mutation::{self, Mutation};
 
 use super::Hub;
 use super::epoch::EpochWatch;
@@ -54,7 +55,7 @@ impl Hub {
     /// Asks the store for the heads of all followed rooms and repairs those that lag.
     async fn reconcile(self: &Arc<Self>, cause: Cause) {
         let ids: Vec<RoomId> = self.rooms.iter().filter(|room| room.head().is_some()).map(|room| room.id).collect();
-        for ids in ids.chunks(ROOMS_PER_QUERY) {
+        for ids in ids.chunks(ROOMS_PER_QUERY).filter(|_| !mutation::is(Mutation::NoReconcile)) {
             // While the store does not answer there is nothing to compare; the next round comes soon.
             let Ok(heads) = self.chat.heads(ids).await else { return };
             for (id, head) in heads {

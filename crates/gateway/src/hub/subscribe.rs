@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use hubbub_protocol::mutation::{self, Mutation};
 use hubbub_protocol::reply::{Gap, Subscribed};
 use hubbub_protocol::{ErrorCode, Refusal, RoomId, Seq};
 
@@ -178,6 +179,7 @@ impl Hub {
         let (after, reset) = match from {
             From::Now => (head, false),
             From::Foreign => (head, true),
+            From::After(_) if mutation::is(Mutation::NoResume) => (head, false),
             From::After(after) if after > head => (head, true),
             From::After(after) => (after, false),
             From::Last(last) => (head.saturating_sub(last), false),

@@ -5,6 +5,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use hubbub_protocol::mutation::{self, Mutation};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions};
 use sqlx::query::{Query, QueryAs};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Transaction};
@@ -108,7 +109,8 @@ pub(crate) fn parse(url: &str) -> Result<PgConnectOptions, StoreError> {
         StoreError::new(StoreErrorKind::Misconfigured, "the PostgreSQL URL cannot be read").caused_by(error)
     })?;
     // Poolers do not know the setting, and no number here has a fraction.
-    Ok(options.application_name("hubbub").extra_float_digits(None))
+    let options = options.application_name("hubbub").extra_float_digits(None);
+    Ok(if mutation::is(Mutation::AckEarly) { options.options([("synchronous_commit", "off")]) } else { options })
 }
 
 /// One connection outside the pools, with one try.
