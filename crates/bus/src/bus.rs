@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::config::{BusConfig, BusDown, BusError};
-use crate::link::{self, Endpoint};
-use crate::metrics::{Dropped, Metrics};
+use crate::link;
+use crate::metrics::Metrics;
 use crate::node::NodeLease;
 use crate::notice::Handler;
 use crate::place::{ArrivalAnswer, Full, Place, Scope};
@@ -43,8 +43,8 @@ impl Drop for Open {
         if let Some(link) = self.link.get_mut().take() {
             link.abort();
         }
-        // Places may outlive the bus and must not keep its connection.
-        self.shared.link.set_commands(None);
+        // Places may outlive the bus and must not keep its connections.
+        drop(self.shared.link.disconnect());
     }
 }
 
@@ -57,13 +57,13 @@ impl Bus {
     /// registry that has the bus's metrics already.
     pub async fn open(config: BusConfig, registry: &prometheus::Registry) -> Result<Self, BusError> {
         config.check()?;
-        let endpoint = config.url.as_deref().map(Endpoint::parse).transpose()?;
+        let form = link::parse(&config)?;
         let shared = Arc::new(Shared::new(config, Metrics::register(registry)?));
         let loopback = tokio::spawn(loopback::run(Arc::clone(&shared)));
         let mut open = Open { shared, loopback, link: Mutex::new(None) };
-        if let Some(endpoint) = endpoint {
+        if let Some(form) = form {
             let (first, attempted) = oneshot::channel();
-            let link = tokio::spawn(link::run(Arc::clone(&open.shared), endpoint, first));
+            let link = tokio::spawn(link::run(Arc::clone(&open.shared), form, first));
             *open.link.get_mut() = Some(link);
             // The sender is only dropped with the task, and then there is nothing to wait for.
             attempted.await.ok();
@@ -83,7 +83,7 @@ impl Bus {
         &self.0.shared.instance
     }
 
-    /// Whether the other nodes can be reached. A node alone always can.
+    /// Whether the other nodes can be reached over every server. A node alone always can.
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.0.shared.is_up()
@@ -92,21 +92,20 @@ impl Bus {
     /// Whether there can be other nodes at all.
     #[must_use]
     pub fn is_shared(&self) -> bool {
-        self.0.shared.config.url.is_some()
+        self.0.shared.config.is_shared()
     }
 
     /// Tells every node that has subscribed the rooms, and this one at once, whatever the link does. Never blocks and
     /// keeps the order. What does not fit the queue or cannot be sent is dropped and counted: the store is the truth.
+    /// While one of several servers is down, the rooms on the others go on.
     pub fn publish(&self, events: &[Arc<RoomEvent>]) {
         let shared = &self.0.shared;
         if events.is_empty() || shared.is_closed() {
             return;
         }
         shared.metrics.published.inc_by(events.len() as u64);
-        if self.is_shared() && shared.is_up() {
-            shared.link.outbound.publish(events, shared);
-        } else if self.is_shared() {
-            shared.metrics.dropped(Dropped::Down, events.len() as u64);
+        if self.is_shared() {
+            shared.link.publish(events, shared);
         }
         // This node's own subscribers need no server, and its echo is skipped.
         shared.loopback.push(events, shared);
@@ -121,7 +120,7 @@ impl Bus {
     pub async fn subscribe(&self, room: RoomId) -> Result<(), BusDown> {
         let shared = &self.0.shared;
         let holder = Holder { shared, room: Some(room) };
-        let joined = shared.rooms.join(room);
+        let joined = shared.rooms.join(room, |room| shared.link.shard_of(room));
         shared.count_rooms();
         let outcome = match joined {
             Joined::Confirmed => Ok(()),
@@ -159,12 +158,10 @@ impl Bus {
 
     /// Asks Redis; none when there is none to ask.
     async fn take_shared(&self, class: RateClass, user: UserId, limit: u64) -> Option<RateVerdict> {
-        let link = &self.0.shared.link;
-        let mut commands = link.commands()?;
+        let shared = &self.0.shared;
+        let (keys, scripts) = (&shared.link.keys, &shared.link.scripts);
         let limit = limit.min(gcra::LIMIT_MAX);
-        let mut call = link.scripts.take.key(link.keys.rate(class, user));
-        let answer: Result<(bool, u64), _> = call.arg(limit).arg(1).invoke_async(&mut commands).await;
-        match answer {
+        match link::call::<(bool, u64)>(shared, &scripts.take, &keys.rate(class, user), &[limit, 1]).await? {
             Ok((allowed, debt)) => Some(RateVerdict::new(gcra::Verdict::from_debt(allowed, debt, limit), limit)),
             Err(error) => {
                 tracing::debug!(%error, "a rate limit could not be asked for");
@@ -179,9 +176,8 @@ impl Bus {
         if limit_per_minute == 0 {
             return;
         }
-        if self.is_shared() && shared.is_up() {
-            shared.link.outbound.give_back(class, user, limit_per_minute.min(gcra::LIMIT_MAX), shared);
-        } else {
+        let limit = limit_per_minute.min(gcra::LIMIT_MAX);
+        if !self.is_shared() || !shared.link.give_back(class, user, limit, shared) {
             shared.rates.give_back(class, user, shared.share(limit_per_minute));
         }
     }
@@ -201,7 +197,8 @@ impl Bus {
             return Ok(Place::uncounted());
         }
         let (shared, scope) = (&self.0.shared, scope.canonical());
-        let waiting = shared.link.commands().and_then(|_| shared.places.arrive(scope, max));
+        let asked = shared.link.commands(&shared.link.keys.connections(scope));
+        let waiting = asked.and_then(|_| shared.places.arrive(scope, max));
         let answer = match waiting {
             Some(waiting) => Entering { shared, scope, waiting: Some(waiting) }.answer().await,
             None => ArrivalAnswer::Unknown,
@@ -273,26 +270,23 @@ impl Bus {
         if !shared.close() {
             return;
         }
-        if tokio::time::timeout(FLUSH_TIMEOUT, shared.link.outbound.emptied()).await.is_err() {
+        if tokio::time::timeout(FLUSH_TIMEOUT, shared.link.emptied()).await.is_err() {
             tracing::warn!("the bus was closed before everything was sent");
         }
-        let commands = shared.link.commands();
-        shared.link.set_commands(None);
         let link = link.lock().take();
         if let Some(link) = link {
             link.abort();
             // The only outcome of an aborted task is that it was cancelled.
             link.await.ok();
         }
+        let connections = shared.link.disconnect();
         shared.set_up(false);
-        shared.rooms.link_down();
+        shared.rooms.close();
         shared.places.refuse_arrivals();
-        if let Some(commands) = commands {
-            match tokio::time::timeout(FAREWELL_TIMEOUT, link::say_farewell(shared, commands)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "the lease was not dropped and runs out by itself"),
-                Err(_) => tracing::warn!("the lease was not dropped in time and runs out by itself"),
-            }
+        match tokio::time::timeout(FAREWELL_TIMEOUT, link::say_farewell(shared, connections)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the lease was not dropped and runs out by itself"),
+            Err(_) => tracing::warn!("the lease was not dropped in time and runs out by itself"),
         }
     }
 }

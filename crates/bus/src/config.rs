@@ -3,6 +3,7 @@
 //! Must never let a password out: the address is shown without its credentials everywhere.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long a node counts as alive after it was last heard of, unless configured.
@@ -17,8 +18,17 @@ const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Settings of the bus.
 #[derive(Clone)]
 pub struct BusConfig {
-    /// `redis://` or `rediss://`; none: the bus stays inside this process.
-    pub url: Option<String>,
+    /// Where Redis is. None: the bus stays inside this process. One: `redis://[user:password@]host:port/db`,
+    /// `redis+sentinel://[user:password@]host:port,host:port/NAME[/db]`, `redis+cluster://[user:password@]host:port,host`,
+    /// each over TLS with `rediss` in place of `redis`. Several, `redis://` or `rediss://` each: rooms and counters are
+    /// spread over them by hash, so every node must name the same ones in the same order.
+    pub urls: Vec<String>,
+    /// Authorities to trust in place of the system's, in PEM, for `rediss`. Read when the bus is opened.
+    pub ca_file: Option<PathBuf>,
+    /// The Sentinels' own ACL user, which is not that of the servers they watch.
+    pub sentinel_user: Option<String>,
+    /// The Sentinels' own password.
+    pub sentinel_password: Option<String>,
     /// The node's name, for people. Two nodes may have the same one: a random instance id tells them apart.
     pub node: String,
     /// First part of every key and channel: 1-64 characters, no space and no brace.
@@ -27,9 +37,9 @@ pub struct BusConfig {
     pub lease: Duration,
     /// How long a room stays subscribed after its last local subscriber has gone.
     pub unsubscribe_delay: Duration,
-    /// How many messages wait for the link at most; more are dropped and counted.
+    /// How many messages wait for each server at most; more are dropped and counted.
     pub queue_messages_max: usize,
-    /// How many bytes wait for the link at most; more are dropped and counted.
+    /// How many bytes wait for each server at most; more are dropped and counted.
     pub queue_bytes_max: usize,
 }
 
@@ -38,7 +48,10 @@ impl BusConfig {
     #[must_use]
     pub fn in_process(node: impl Into<String>) -> Self {
         Self {
-            url: None,
+            urls: Vec::new(),
+            ca_file: None,
+            sentinel_user: None,
+            sentinel_password: None,
             node: node.into(),
             prefix: "hubbub".to_owned(),
             lease: LEASE,
@@ -51,11 +64,20 @@ impl BusConfig {
     /// A bus over Redis, for nodes that share their rooms.
     #[must_use]
     pub fn redis(node: impl Into<String>, url: impl Into<String>) -> Self {
-        Self { url: Some(url.into()), ..Self::in_process(node) }
+        Self { urls: vec![url.into()], ..Self::in_process(node) }
     }
 
-    /// Refuses what could not work.
-    pub(crate) fn check(&self) -> Result<(), BusError> {
+    /// Whether there can be other nodes at all.
+    pub(crate) const fn is_shared(&self) -> bool {
+        !self.urls.is_empty()
+    }
+
+    /// Refuses what could not work, without connecting to anything.
+    ///
+    /// # Errors
+    /// An address or a file that cannot be read, a setting out of its range.
+    pub fn check(&self) -> Result<(), BusError> {
+        crate::link::parse(self)?;
         let prefix_is_bad = self.prefix.is_empty()
             || self.prefix.len() > 64
             || self.prefix.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '{' | '}'));
@@ -75,7 +97,8 @@ impl BusConfig {
 impl fmt::Debug for BusConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BusConfig")
-            .field("url", &self.url.as_deref().map(without_credentials))
+            .field("urls", &self.urls.iter().map(|url| without_credentials(url)).collect::<Vec<_>>())
+            .field("ca_file", &self.ca_file)
             .field("node", &self.node)
             .field("prefix", &self.prefix)
             .field("lease", &self.lease)
@@ -108,7 +131,9 @@ pub enum BusError {
         reason: String,
     },
     /// The address names a way to run Redis that this build cannot use.
-    #[error("{scheme}:// is not supported by this build; use redis:// or rediss://")]
+    #[error(
+        "{scheme}:// is not supported; use redis://, redis+sentinel:// or redis+cluster://, or rediss in place of redis"
+    )]
     Scheme {
         /// The scheme.
         scheme: String,

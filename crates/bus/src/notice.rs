@@ -13,7 +13,8 @@ pub enum Notice {
     Event(Arc<RoomEvent>),
     /// The link to the other nodes is lost: events are missed from now on. Once for each loss.
     Down,
-    /// The link is back and every wanted room is subscribed again: reconcile the heads now.
+    /// The link is back and every wanted room is subscribed again: reconcile the heads now. Comes without a loss before
+    /// it when rooms moved to another server of a cluster.
     Up,
 }
 

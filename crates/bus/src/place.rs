@@ -128,6 +128,8 @@ struct Table {
     held: HashMap<Scope, u64>,
     /// Scopes whose count the others do not know yet.
     stale: HashSet<Scope>,
+    /// Scopes whose count is on its way to the others. There is one batch at a time.
+    under_way: Vec<Scope>,
     arrivals: VecDeque<Arrival>,
 }
 
@@ -181,7 +183,7 @@ impl Places {
     /// The next scopes to write, each once, with everybody who waits for it.
     pub(crate) fn next_groups(&self, max: usize) -> Vec<Group> {
         let mut table = self.table.lock();
-        let Table { held, stale, arrivals } = &mut *table;
+        let Table { held, stale, under_way, arrivals } = &mut *table;
         let mut groups: Vec<Group> = Vec::new();
         let mut places: HashMap<Scope, usize> = HashMap::new();
         while let Some(arrival) = arrivals.pop_front() {
@@ -215,6 +217,7 @@ impl Places {
             let held = held.get(&scope).copied().unwrap_or(0);
             groups.push(Group { scope, max: 0, held, arrivals: Vec::new() });
         }
+        *under_way = groups.iter().map(|group| group.scope).collect();
         groups
     }
 
@@ -260,7 +263,8 @@ impl Places {
     /// Every scope of which the others may know something.
     pub(crate) fn held(&self) -> Vec<Scope> {
         let table = self.table.lock();
-        table.held.keys().chain(table.stale.iter()).copied().collect()
+        let known: HashSet<Scope> = table.held.keys().chain(&table.stale).chain(&table.under_way).copied().collect();
+        known.into_iter().collect()
     }
 
     fn now_stale(&self, table: &mut Table, scope: Scope) {

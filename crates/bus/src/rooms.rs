@@ -1,10 +1,11 @@
 //! Which rooms this node wants from the bus, who waits for a confirmation, and what is due to be left.
 //!
-//! A room is wanted while it has holders, and a while longer: leaving is delayed and a new holder calls it off. What is
-//! sent to the server is sent by one task in order ([`Rooms::next_joins`], [`Rooms::next_leaves`]), so that leaving and
-//! coming back in one breath cannot cross. Must never send anything itself.
+//! A room is wanted while it has holders, and a while longer: leaving is delayed and a new holder calls it off. Each
+//! room belongs to one shard of the bus. What is sent to a shard is sent by one task in order ([`Rooms::next_joins`],
+//! [`Rooms::next_leaves`]), so that leaving and coming back in one breath cannot cross. Must never send anything itself.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hubbub_protocol::RoomId;
@@ -13,37 +14,45 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::config::BusDown;
 
-/// How many channels one SUBSCRIBE or UNSUBSCRIBE names at most.
+/// How many channels are subscribed or left at once at most.
 pub(crate) const CHANNELS_MAX: usize = 500;
+
+/// Names one shard of the bus for as long as the bus is open.
+pub(crate) type ShardId = u64;
 
 type Answer = Result<(), BusDown>;
 
 /// The rooms of this node.
 pub(crate) struct Rooms {
+    /// There is no server to ask: what is wanted is subscribed.
+    in_process: bool,
     delay: Duration,
     table: Mutex<Table>,
-    /// There is something to send, or the next departure came nearer.
-    changed: Notify,
 }
 
+#[derive(Default)]
 struct Table {
-    link: LinkState,
+    /// Nothing is subscribed any more, in process neither.
+    closed: bool,
     rooms: HashMap<RoomId, Room>,
-    /// Rooms to be subscribed. May name rooms that are gone or confirmed by now.
+    lines: HashMap<ShardId, Line>,
+}
+
+/// The rooms of one shard.
+#[derive(Default)]
+struct Line {
+    up: bool,
+    /// Rooms to be subscribed. May name rooms that are gone, confirmed or elsewhere by now.
     joining: Vec<RoomId>,
     /// Rooms without holders, by the moment at which they are left.
     leaving: BTreeSet<(Instant, RoomId)>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum LinkState {
-    /// There is no server to ask: what is wanted is subscribed.
-    InProcess,
-    Down,
-    Up,
+    /// There is something to send, or the next departure came nearer.
+    changed: Arc<Notify>,
 }
 
 struct Room {
+    /// None while no shard holds its channel.
+    shard: Option<ShardId>,
     holders: u64,
     confirmed: bool,
     leave_at: Option<Instant>,
@@ -60,65 +69,105 @@ pub(crate) enum Joined {
     Waiting(oneshot::Receiver<Answer>),
 }
 
-impl Rooms {
-    pub(crate) fn new(in_process: bool, delay: Duration) -> Self {
-        let link = if in_process { LinkState::InProcess } else { LinkState::Down };
-        Self {
-            delay,
-            table: Mutex::new(Table { link, rooms: HashMap::new(), joining: Vec::new(), leaving: BTreeSet::new() }),
-            changed: Notify::new(),
+impl Room {
+    /// Whoever waits is told, and nothing is confirmed any more.
+    fn lose(&mut self) {
+        self.confirmed = false;
+        for waiter in self.waiters.drain(..) {
+            // A waiter that has gone away needs no answer.
+            waiter.send(Err(BusDown)).ok();
         }
     }
+}
 
-    /// One more holder.
-    pub(crate) fn join(&self, id: RoomId) -> Joined {
+impl Rooms {
+    pub(crate) fn new(in_process: bool, delay: Duration) -> Self {
+        Self { in_process, delay, table: Mutex::default() }
+    }
+
+    /// One more shard, whose link is not made yet.
+    pub(crate) fn add_shard(&self, shard: ShardId) {
+        self.table.lock().lines.entry(shard).or_default();
+    }
+
+    /// A shard that holds no room any more.
+    pub(crate) fn remove_shard(&self, shard: ShardId) {
+        self.table.lock().lines.remove(&shard);
+    }
+
+    /// Moves every room to the shard that `shard_of` names now. Whether any was moved.
+    pub(crate) fn rehash(&self, shard_of: impl Fn(RoomId) -> Option<ShardId>) -> bool {
         let mut table = self.table.lock();
-        let Table { link, rooms, joining, leaving } = &mut *table;
+        let Table { rooms, lines, .. } = &mut *table;
+        let mut moved = false;
+        for (id, room) in rooms.iter_mut() {
+            let shard = shard_of(*id);
+            if shard == room.shard {
+                continue;
+            }
+            moved = true;
+            if let (Some(at), Some(line)) = (room.leave_at, room.shard.and_then(|old| lines.get_mut(&old))) {
+                line.leaving.remove(&(at, *id));
+            }
+            room.shard = shard;
+            room.lose();
+            if let Some(line) = shard.and_then(|new| lines.get_mut(&new)) {
+                line.joining.push(*id);
+                line.leaving.extend(room.leave_at.map(|at| (at, *id)));
+                line.changed.notify_one();
+            }
+        }
+        moved
+    }
+
+    /// One more holder. `shard_of` is asked where the room is if it was not wanted before.
+    pub(crate) fn join(&self, id: RoomId, shard_of: impl Fn(RoomId) -> Option<ShardId>) -> Joined {
+        let mut table = self.table.lock();
+        let Table { closed, rooms, lines } = &mut *table;
         let room = rooms.entry(id).or_insert_with(|| Room {
+            shard: shard_of(id),
             holders: 0,
-            confirmed: *link == LinkState::InProcess,
+            confirmed: self.in_process && !*closed,
             leave_at: None,
             waiters: Vec::new(),
         });
         room.holders += 1;
-        if let Some(at) = room.leave_at.take() {
-            leaving.remove(&(at, id));
+        let mut line = room.shard.and_then(|shard| lines.get_mut(&shard));
+        if let (Some(at), Some(line)) = (room.leave_at.take(), &mut line) {
+            line.leaving.remove(&(at, id));
         }
         if room.confirmed {
             return Joined::Confirmed;
         }
-        if *link == LinkState::Down {
-            return Joined::Down;
-        }
+        let Some(line) = line.filter(|line| line.up) else { return Joined::Down };
         let (answer, waiting) = oneshot::channel();
         if room.waiters.is_empty() {
-            joining.push(id);
+            line.joining.push(id);
         }
         room.waiters.retain(|waiter| !waiter.is_closed());
         room.waiters.push(answer);
-        drop(table);
-        self.changed.notify_one();
+        line.changed.notify_one();
         Joined::Waiting(waiting)
     }
 
     /// One holder less. More departures than arrivals are ignored.
     pub(crate) fn leave(&self, id: RoomId) {
         let mut table = self.table.lock();
-        let Table { link, rooms, leaving, .. } = &mut *table;
+        let Table { rooms, lines, .. } = &mut *table;
         let Some(room) = rooms.get_mut(&id).filter(|room| room.holders > 0) else { return };
         room.holders -= 1;
         if room.holders > 0 {
             return;
         }
-        if *link == LinkState::InProcess {
+        // A room that no shard holds is not subscribed anywhere.
+        let Some(line) = room.shard.and_then(|shard| lines.get_mut(&shard)) else {
             rooms.remove(&id);
             return;
-        }
+        };
         let at = Instant::now() + self.delay;
         room.leave_at = Some(at);
-        leaving.insert((at, id));
-        drop(table);
-        self.changed.notify_one();
+        line.leaving.insert((at, id));
+        line.changed.notify_one();
     }
 
     /// Whether events of the room are wanted here.
@@ -131,67 +180,105 @@ impl Rooms {
         self.table.lock().rooms.len()
     }
 
-    /// Resolves when [`Self::next_joins`] or [`Self::next_leaves`] may have something new.
-    pub(crate) async fn changed(&self) {
-        self.changed.notified().await;
+    /// Whether every room that a shard holds is confirmed.
+    pub(crate) fn are_confirmed(&self) -> bool {
+        self.table.lock().rooms.values().all(|room| room.confirmed || room.shard.is_none())
+    }
+
+    /// Resolves when [`Self::next_joins`] or [`Self::next_leaves`] may have something new for this shard.
+    pub(crate) async fn changed(&self, shard: ShardId) {
+        let changed = self.table.lock().lines.get(&shard).map(|line| Arc::clone(&line.changed));
+        match changed {
+            Some(changed) => changed.notified().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// A new link: nothing is confirmed on it and every room has to be joined again.
-    pub(crate) fn link_made(&self) {
+    pub(crate) fn link_made(&self, shard: ShardId) {
         let mut table = self.table.lock();
-        let Table { rooms, joining, .. } = &mut *table;
-        *joining = rooms.keys().copied().collect();
-        for room in rooms.values_mut() {
+        let Table { rooms, lines, .. } = &mut *table;
+        let Some(line) = lines.get_mut(&shard) else { return };
+        line.joining.clear();
+        for (id, room) in rooms.iter_mut().filter(|(_, room)| room.shard == Some(shard)) {
             room.confirmed = false;
+            line.joining.push(*id);
         }
     }
 
     /// From here on new holders wait for their confirmation, if nothing is left to join; otherwise there is more to do.
-    pub(crate) fn link_up(&self) -> bool {
+    pub(crate) fn link_up(&self, shard: ShardId) -> bool {
         let mut table = self.table.lock();
-        if table.rooms.values().any(|room| !room.confirmed) {
-            let Table { rooms, joining, .. } = &mut *table;
-            *joining = rooms.iter().filter(|(_, room)| !room.confirmed).map(|(id, _)| *id).collect();
-            return false;
+        let Table { rooms, lines, .. } = &mut *table;
+        let Some(line) = lines.get_mut(&shard) else { return true };
+        let unconfirmed = rooms.iter().filter(|(_, room)| room.shard == Some(shard) && !room.confirmed);
+        line.joining = unconfirmed.map(|(id, _)| *id).collect();
+        line.up = line.joining.is_empty();
+        line.up
+    }
+
+    /// The same although rooms were refused: they are joined when it is known where they belong.
+    pub(crate) fn link_up_but_for_refused(&self, shard: ShardId) {
+        if let Some(line) = self.table.lock().lines.get_mut(&shard) {
+            line.up = true;
         }
-        table.link = LinkState::Up;
-        true
     }
 
     /// The link is lost: whoever waits is told, and nothing is confirmed any more.
-    pub(crate) fn link_down(&self) {
+    pub(crate) fn link_down(&self, shard: ShardId) {
         let mut table = self.table.lock();
-        table.link = LinkState::Down;
-        table.joining = Vec::new();
-        for room in table.rooms.values_mut() {
-            room.confirmed = false;
-            for waiter in room.waiters.drain(..) {
-                // A waiter that has gone away needs no answer.
-                waiter.send(Err(BusDown)).ok();
-            }
+        let Table { rooms, lines, .. } = &mut *table;
+        if let Some(line) = lines.get_mut(&shard) {
+            line.up = false;
+            line.joining = Vec::new();
         }
+        rooms.values_mut().filter(|room| room.shard == Some(shard)).for_each(Room::lose);
     }
 
-    /// The next rooms to subscribe, at most [`CHANNELS_MAX`].
-    pub(crate) fn next_joins(&self) -> Vec<RoomId> {
+    /// No shard will ever be up again.
+    pub(crate) fn close(&self) {
         let mut table = self.table.lock();
-        let Table { rooms, joining, .. } = &mut *table;
+        table.closed = true;
+        table.lines.values_mut().for_each(|line| line.up = false);
+        table.rooms.values_mut().for_each(Room::lose);
+    }
+
+    /// The server has taken a room's channel away. Whether it was confirmed and not given up before.
+    pub(crate) fn lost(&self, shard: ShardId, id: RoomId) -> bool {
+        let mut table = self.table.lock();
+        let Table { rooms, lines, .. } = &mut *table;
+        let Some(room) = rooms.get_mut(&id).filter(|room| room.shard == Some(shard) && room.confirmed) else {
+            return false;
+        };
+        room.confirmed = false;
+        if let Some(line) = lines.get_mut(&shard) {
+            line.joining.push(id);
+            line.changed.notify_one();
+        }
+        true
+    }
+
+    /// The next rooms to subscribe on this shard, at most [`CHANNELS_MAX`].
+    pub(crate) fn next_joins(&self, shard: ShardId) -> Vec<RoomId> {
+        let mut table = self.table.lock();
+        let Table { rooms, lines, .. } = &mut *table;
         let mut batch = Vec::new();
+        let Some(line) = lines.get_mut(&shard) else { return batch };
         while batch.len() < CHANNELS_MAX
-            && let Some(id) = joining.pop()
+            && let Some(id) = line.joining.pop()
         {
-            if rooms.get(&id).is_some_and(|room| !room.confirmed) {
+            if rooms.get(&id).is_some_and(|room| room.shard == Some(shard) && !room.confirmed) {
                 batch.push(id);
             }
         }
         batch
     }
 
-    /// The server has confirmed these rooms.
-    pub(crate) fn joined(&self, batch: &[RoomId]) {
+    /// This shard's server has confirmed these rooms.
+    pub(crate) fn joined(&self, shard: ShardId, batch: &[RoomId]) {
         let mut table = self.table.lock();
         for id in batch {
-            let Some(room) = table.rooms.get_mut(id) else { continue };
+            let Some(room) = table.rooms.get_mut(id).filter(|room| room.shard == Some(shard)) else { continue };
             room.confirmed = true;
             for waiter in room.waiters.drain(..) {
                 // A waiter that has gone away needs no answer.
@@ -200,17 +287,25 @@ impl Rooms {
         }
     }
 
-    /// The next rooms to unsubscribe, at most [`CHANNELS_MAX`]; they are forgotten here. A holder that comes from now
-    /// on joins anew, after the departure.
-    pub(crate) fn next_leaves(&self, now: Instant) -> Vec<RoomId> {
+    /// This shard's server did not confirm these rooms: they are for the next batch, here or elsewhere.
+    pub(crate) fn refused(&self, shard: ShardId, batch: &[RoomId]) {
+        if let Some(line) = self.table.lock().lines.get_mut(&shard) {
+            line.joining.extend(batch);
+        }
+    }
+
+    /// The next rooms to unsubscribe on this shard, at most [`CHANNELS_MAX`]; they are forgotten here. A holder that
+    /// comes from now on joins anew, after the departure.
+    pub(crate) fn next_leaves(&self, shard: ShardId, now: Instant) -> Vec<RoomId> {
         let mut table = self.table.lock();
-        let Table { rooms, leaving, .. } = &mut *table;
+        let Table { rooms, lines, .. } = &mut *table;
         let mut batch = Vec::new();
+        let Some(line) = lines.get_mut(&shard) else { return batch };
         while batch.len() < CHANNELS_MAX
-            && let Some((at, id)) = leaving.first().copied()
+            && let Some((at, id)) = line.leaving.first().copied()
             && at <= now
         {
-            leaving.pop_first();
+            line.leaving.pop_first();
             if rooms.remove(&id).is_some_and(|room| room.confirmed) {
                 batch.push(id);
             }
@@ -218,9 +313,9 @@ impl Rooms {
         batch
     }
 
-    /// When the next room is due to be left.
-    pub(crate) fn next_departure(&self) -> Option<Instant> {
-        self.table.lock().leaving.first().map(|(at, _)| *at)
+    /// When the next room of this shard is due to be left.
+    pub(crate) fn next_departure(&self, shard: ShardId) -> Option<Instant> {
+        self.table.lock().lines.get(&shard)?.leaving.first().map(|(at, _)| *at)
     }
 }
 
@@ -230,10 +325,23 @@ mod tests {
 
     const DELAY: Duration = Duration::from_secs(10);
 
-    fn up() -> Rooms {
+    const HERE: ShardId = 1;
+    const THERE: ShardId = 2;
+
+    fn here(_: RoomId) -> Option<ShardId> {
+        Some(HERE)
+    }
+
+    fn down() -> Rooms {
         let rooms = Rooms::new(false, DELAY);
-        rooms.link_made();
-        assert!(rooms.link_up());
+        rooms.add_shard(HERE);
+        rooms
+    }
+
+    fn up() -> Rooms {
+        let rooms = down();
+        rooms.link_made(HERE);
+        assert!(rooms.link_up(HERE));
         rooms
     }
 
@@ -244,61 +352,102 @@ mod tests {
     #[test]
     fn leaving_is_called_off_by_a_new_holder() {
         let (rooms, id) = (up(), RoomId::new());
-        assert!(matches!(rooms.join(id), Joined::Waiting(_)));
-        rooms.joined(&rooms.next_joins());
+        assert!(matches!(rooms.join(id, here), Joined::Waiting(_)));
+        rooms.joined(HERE, &rooms.next_joins(HERE));
         rooms.leave(id);
-        assert!(matches!(rooms.join(id), Joined::Confirmed));
-        assert_eq!(rooms.next_leaves(later()), []);
+        assert!(matches!(rooms.join(id, here), Joined::Confirmed));
+        assert_eq!(rooms.next_leaves(HERE, later()), []);
         rooms.leave(id);
-        assert_eq!(rooms.next_leaves(Instant::now()), [], "it is left before its time");
-        assert_eq!(rooms.next_leaves(later()), [id]);
+        assert_eq!(rooms.next_leaves(HERE, Instant::now()), [], "it is left before its time");
+        assert_eq!(rooms.next_leaves(HERE, later()), [id]);
     }
 
     #[test]
     fn who_comes_while_the_departure_is_on_its_way_joins_anew() {
         let (rooms, id) = (up(), RoomId::new());
-        let _waiting = rooms.join(id);
-        rooms.joined(&rooms.next_joins());
+        let _waiting = rooms.join(id, here);
+        rooms.joined(HERE, &rooms.next_joins(HERE));
         rooms.leave(id);
-        assert_eq!(rooms.next_leaves(later()), [id]);
-        assert!(matches!(rooms.join(id), Joined::Waiting(_)));
-        assert_eq!(rooms.next_joins(), [id]);
+        assert_eq!(rooms.next_leaves(HERE, later()), [id]);
+        assert!(matches!(rooms.join(id, here), Joined::Waiting(_)));
+        assert_eq!(rooms.next_joins(HERE), [id]);
     }
 
     #[test]
     fn a_room_wanted_while_the_link_is_down_is_joined_before_it_counts_as_up() {
-        let rooms = Rooms::new(false, DELAY);
+        let rooms = down();
         let id = RoomId::new();
-        assert!(matches!(rooms.join(id), Joined::Down));
-        rooms.link_made();
-        assert!(!rooms.link_up(), "a link with unconfirmed rooms counts as up");
-        let batch = rooms.next_joins();
+        assert!(matches!(rooms.join(id, here), Joined::Down));
+        rooms.link_made(HERE);
+        assert!(!rooms.link_up(HERE), "a link with unconfirmed rooms counts as up");
+        let batch = rooms.next_joins(HERE);
         assert_eq!(batch, [id]);
         let late = RoomId::new();
-        assert!(matches!(rooms.join(late), Joined::Down));
-        rooms.joined(&batch);
-        assert!(!rooms.link_up(), "the late room was forgotten");
-        rooms.joined(&rooms.next_joins());
-        assert!(rooms.link_up());
+        assert!(matches!(rooms.join(late, here), Joined::Down));
+        rooms.joined(HERE, &batch);
+        assert!(!rooms.link_up(HERE), "the late room was forgotten");
+        rooms.joined(HERE, &rooms.next_joins(HERE));
+        assert!(rooms.link_up(HERE));
     }
 
     #[test]
     fn waiters_learn_of_a_lost_link_and_holders_stay() {
         let (rooms, id) = (up(), RoomId::new());
-        let Joined::Waiting(mut waiting) = rooms.join(id) else { panic!("not waiting") };
-        rooms.link_down();
+        let Joined::Waiting(mut waiting) = rooms.join(id, here) else { panic!("not waiting") };
+        rooms.link_down(HERE);
         assert_eq!(waiting.try_recv(), Ok(Err(BusDown)));
-        rooms.link_made();
-        assert_eq!(rooms.next_joins(), [id]);
+        rooms.link_made(HERE);
+        assert_eq!(rooms.next_joins(HERE), [id]);
     }
 
     #[test]
     fn batches_are_bounded() {
         let rooms = up();
         for _ in 0..CHANNELS_MAX + 1 {
-            let _waiting = rooms.join(RoomId::new());
+            let _waiting = rooms.join(RoomId::new(), here);
         }
-        assert_eq!(rooms.next_joins().len(), CHANNELS_MAX);
-        assert_eq!(rooms.next_joins().len(), 1);
+        assert_eq!(rooms.next_joins(HERE).len(), CHANNELS_MAX);
+        assert_eq!(rooms.next_joins(HERE).len(), 1);
+    }
+
+    #[test]
+    fn a_room_whose_channel_went_elsewhere_is_joined_there() {
+        let rooms = up();
+        rooms.add_shard(THERE);
+        rooms.link_made(THERE);
+        assert!(rooms.link_up(THERE));
+        let (staying, moving, leaving) = (RoomId::new(), RoomId::new(), RoomId::new());
+        for id in [staying, moving, leaving] {
+            let _waiting = rooms.join(id, here);
+        }
+        rooms.joined(HERE, &rooms.next_joins(HERE));
+        rooms.leave(leaving);
+        assert!(rooms.lost(HERE, moving) && !rooms.lost(HERE, moving), "a loss is told once");
+        assert_eq!(rooms.next_joins(HERE), [moving]);
+        rooms.refused(HERE, &[moving]);
+
+        assert!(rooms.rehash(|id| Some(if id == staying { HERE } else { THERE })));
+        assert_eq!(rooms.next_joins(HERE), [], "it does not belong here any more");
+        assert!(!rooms.are_confirmed());
+        let mut batch = rooms.next_joins(THERE);
+        rooms.joined(THERE, &batch);
+        batch.sort_unstable();
+        assert_eq!(batch, [moving, leaving]);
+        assert!(rooms.are_confirmed());
+        assert_eq!(rooms.next_leaves(HERE, later()), []);
+        assert_eq!(rooms.next_leaves(THERE, later()), [leaving]);
+        assert!(!rooms.rehash(|id| Some(if id == staying { HERE } else { THERE })), "nothing was moved");
+    }
+
+    #[test]
+    fn a_room_that_no_shard_holds_waits_for_one() {
+        let rooms = up();
+        let id = RoomId::new();
+        assert!(matches!(rooms.join(id, |_| None), Joined::Down));
+        assert!(rooms.rehash(here));
+        assert_eq!(rooms.next_joins(HERE), [id]);
+        assert!(rooms.rehash(|_| None));
+        rooms.leave(id);
+        assert_eq!(rooms.len(), 0);
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(config: BusConfig, metrics: Metrics) -> Self {
-        let in_process = config.url.is_none();
+        let in_process = !config.is_shared();
         metrics.up.set(i64::from(in_process));
         metrics.nodes.set(1);
         let instance = Uuid::new_v4().simple().to_string();

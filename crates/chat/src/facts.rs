@@ -44,6 +44,11 @@ impl Facts {
         Ok((found.id, found.kind))
     }
 
+    /// Forgets all of it.
+    pub(crate) fn forget(&self) {
+        *self.known.write() = Known::default();
+    }
+
     fn remembered(&self, room: &RoomSelector) -> Option<(RoomId, RoomKind)> {
         let known = self.known.read();
         let id = match room {

@@ -18,6 +18,7 @@ mod users;
 use std::sync::Arc;
 
 use hubbub_bus::Bus;
+use hubbub_protocol::Refusal;
 use hubbub_store::Store;
 
 pub use caller::Caller;
@@ -73,6 +74,21 @@ impl Chat {
     #[must_use]
     pub fn store_is_up(&self) -> bool {
         self.store.is_up()
+    }
+
+    /// Asks the database which history it holds; [`Chat::epoch`] tells it from then on.
+    ///
+    /// # Errors
+    /// 90002 while the database does not answer.
+    pub async fn look_at_epoch(&self) -> Result<hubbub_protocol::Epoch, Refusal> {
+        self.store.ping().await.map_err(from_store)?;
+        Ok(self.store.epoch())
+    }
+
+    /// Forgets everything that was remembered of another history: its rooms and users may never have been.
+    pub fn forget(&self) {
+        self.users.forget();
+        self.facts.forget();
     }
 
     /// Names the present history of the database.

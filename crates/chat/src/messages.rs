@@ -5,6 +5,7 @@
 use hubbub_bus::RateClass;
 use hubbub_protocol::command::{MessageList, MessageSend};
 use hubbub_protocol::event::MessageSent;
+use hubbub_protocol::mutation::{self, Mutation};
 use hubbub_protocol::reply::{MessagePage, Sent};
 use hubbub_protocol::text::check_body;
 use hubbub_protocol::{ErrorCode, MessageId, Refusal, RoomId, RoomKind, RoomRole, RoomSelector};
@@ -34,7 +35,12 @@ impl Chat {
             return first.ok_or(refusal);
         }
         let (room, kind) = found?;
-        let sent = MessageSent { id: MessageId::new(), client_msg_id: command.client_msg_id, body: command.body };
+        let mut sent = MessageSent { id: MessageId::new(), client_msg_id: command.client_msg_id, body: command.body };
+        if mutation::is(Mutation::NoDedup)
+            && let Ok(other) = sent.id.to_string().parse()
+        {
+            sent.client_msg_id = other;
+        }
         let guard = match kind {
             RoomKind::Announcement => Guard::AtLeast(RoomRole::Moderator),
             _ => Guard::Member,

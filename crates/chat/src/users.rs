@@ -41,6 +41,11 @@ impl Users {
         Ok(found)
     }
 
+    /// Forgets all of them.
+    pub(crate) fn forget(&self) {
+        self.known.lock().clear();
+    }
+
     fn remembered(&self, id: UserId) -> Option<User> {
         let known = self.known.lock();
         known.get(&id).filter(|(at, _)| at.elapsed() < AGE_MAX).map(|(_, user)| user.clone())

@@ -1,37 +1,34 @@
 //! The public listener and the life of a gateway: start, serve, drain.
 //!
-//! Owns accepting and the pace of closing. Must never decide when to stop: the binary does.
+//! Owns accepting. Must never decide when to stop: the binary does.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hubbub_chat::Chat;
-use hubbub_protocol::CloseCode;
 use prometheus::Registry;
-use rand::RngExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
 use crate::config::GatewayConfig;
+use crate::drain;
 use crate::hub::Hub;
 use crate::hub::pace::Tick;
-use crate::link::Link;
-use crate::metrics::Metrics;
+use crate::memory::MemoryMark;
+use crate::metrics::{Metrics, Queued};
 use crate::node::Node;
 use crate::ops::{Health, Stage};
+use crate::rebalance;
+use crate::tempo::Tempo;
 use crate::tls::{Tls, TlsError};
 use crate::wheel::Wheel;
 
-/// Sockets that have not become WebSockets yet, at a time. Over it new ones wait in the kernel's queue.
-const HANDSHAKES_MAX: usize = 8_192;
-
 /// The kernel's queue of sockets that wait to be accepted.
 const BACKLOG: u32 = 4_096;
-
-/// Between two closes of a drain; as many sockets as fit the spread are closed each time.
-const DRAIN_STEP: Duration = Duration::from_millis(50);
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +103,16 @@ impl Gateway {
         let metrics = Metrics::register(registry)?;
         let hub = Hub::start(Arc::clone(&chat), Tick::up_to(config.tick), Arc::clone(&metrics), background.clone());
         let wheel = Wheel::start(chat.limits().heartbeat_interval, background.clone());
-        let node = Node::new(config, chat, hub, wheel, metrics);
+        let limits = chat.limits();
+        let admission = Admission::new(
+            &config.admission,
+            limits.connections_per_node,
+            limits.connections_per_address,
+            MemoryMark::watch(config.admission.memory_max, background.clone()),
+            Arc::clone(&metrics),
+        );
+        let node = Node::new(config, chat, hub, wheel, metrics, admission);
+        tokio::spawn(rebalance::run(Arc::clone(&node), background.clone()));
         health.show_node(Arc::clone(&node));
         health.set(Stage::Serving);
         let accepting = CancellationToken::new();
@@ -125,14 +131,8 @@ impl Gateway {
     /// Stops as CONTRACT §3 says: not ready at once, serve on for the grace, then refuse upgrades and close all
     /// sockets over the spread. Returns when every socket has gone; the caller bounds the whole.
     pub async fn drain(&self) {
-        let drain = self.node.config.drain;
         self.health.set(Stage::Draining);
-        self.node.metrics.node_draining.set(1);
-        tracing::info!(connections = self.node.connections.len(), "draining");
-        tokio::time::sleep(drain.grace).await;
-        self.node.close_door();
-        self.close_all(drain.spread).await;
-        self.wait_for_sockets().await;
+        drain::run(&self.node, &self.accepting).await;
         self.stop();
     }
 
@@ -141,47 +141,32 @@ impl Gateway {
         self.accepting.cancel();
         self.background.cancel();
     }
-
-    /// Closes all WebSockets, evenly over `spread`.
-    async fn close_all(&self, spread: Duration) {
-        let links: Vec<Arc<Link>> = self.node.connections.iter().map(|link| Arc::clone(&link)).collect();
-        let steps = usize::try_from(spread.as_millis() / DRAIN_STEP.as_millis()).unwrap_or(usize::MAX).max(1);
-        let each = links.len().div_ceil(steps).max(1);
-        for some in links.chunks(each) {
-            for link in some {
-                link.close_told(CloseCode::Restart, spread_retry(spread));
-            }
-            tokio::time::sleep(DRAIN_STEP).await;
-        }
-        // Who upgraded in the last moment.
-        for link in self.node.connections.iter() {
-            link.close_told(CloseCode::Restart, spread_retry(spread));
-        }
-    }
-
-    async fn wait_for_sockets(&self) {
-        self.accepting.cancel();
-        self.node.sockets.close();
-        self.node.sockets.wait().await;
-    }
 }
 
-/// When a closed client comes back: spread, so that the nodes that go on are not all asked at once.
-pub(crate) fn spread_retry(spread: Duration) -> u64 {
-    /// Enough for a crowd to spread, and short for one who waits.
-    const SPREAD_MAX_MS: u64 = 5_000;
-    let most = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX).clamp(100, SPREAD_MAX_MS);
-    rand::rng().random_range(0..most)
-}
-
+/// Over `admission.accepts_per_second`, or with `admission.handshakes_max` on their way, new sockets wait in the kernel's
+/// queue: nobody is refused, and everybody who is in goes on.
 async fn accept(node: Arc<Node>, listener: TcpListener, tls: Tls) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let admission = node.config.admission;
+    let handshakes = match admission.handshakes_max {
+        0 => Semaphore::MAX_PERMITS,
+        max => usize::try_from(max).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS),
+    };
+    let handshakes = Arc::new(Semaphore::new(handshakes));
+    let mut tempo = Tempo::at_most(admission.accepts_per_second, Instant::now());
     loop {
+        if handshakes.available_permits() == 0 {
+            node.metrics.queued(Queued::Handshakes);
+        }
         let Ok(place) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        if tempo.turn().await {
+            node.metrics.queued(Queued::Rate);
+        }
         match listener.accept().await {
             Ok((tcp, peer)) => {
                 prepare(&tcp);
-                let serve = crate::http::socket::serve(Arc::clone(&node), tcp, peer.ip().to_canonical(), tls.current());
+                let address = peer.ip().to_canonical();
+                let knock = node.admission.knock(address);
+                let serve = crate::http::socket::serve(Arc::clone(&node), tcp, address, knock, tls.current());
                 node.sockets.spawn(async move {
                     serve.await;
                     drop(place);

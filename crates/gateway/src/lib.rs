@@ -2,25 +2,30 @@
 //!
 //! Owns connections, the hub and the HTTP API. Must never name `redis` or `sqlx`, nor decide who may do what.
 
+pub mod admission;
 mod budget;
 pub mod config;
 pub mod connection;
 mod dispatch;
+mod drain;
 mod following;
 mod gateway;
 mod http;
 pub mod hub;
 pub mod link;
+pub mod memory;
 pub mod metrics;
 mod node;
 pub mod ops;
 pub mod outbox;
+mod rebalance;
 mod session;
 mod signing;
+mod tempo;
 pub mod tls;
 pub mod transport;
 mod wheel;
 
-pub use config::{DrainConfig, GatewayConfig, TlsMode};
+pub use config::{AdmissionConfig, DrainConfig, GatewayConfig, RebalanceConfig, TlsMode};
 pub use gateway::{Gateway, Listening, StartError};
 pub use ops::{Health, Ops, Stage};

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use hubbub_protocol::reply::{Outcome, Reply};
@@ -32,6 +33,8 @@ pub struct Link {
     pub outbox: Outbox,
     /// Who signed on, for the debug view.
     user: Mutex<Option<UserRef>>,
+    /// When it was upgraded.
+    pub since: Instant,
     /// When its token ends, in milliseconds since the Unix epoch; 0 before it has signed on.
     expires_at: AtomicI64,
     /// Anything came since the last heartbeat.
@@ -57,6 +60,7 @@ impl Link {
             address,
             outbox,
             user: Mutex::new(None),
+            since: Instant::now(),
             expires_at: AtomicI64::new(0),
             alive: AtomicBool::new(true),
             missed: AtomicU8::new(0),
@@ -87,10 +91,10 @@ impl Link {
         self.outbox.close(Some(refusal_frame(self.codec, None, &refusal.to_wire())), code);
     }
 
-    /// Ends the connection with `session.closing`, then the close frame.
-    pub fn close_told(&self, code: CloseCode, retry_after_ms: u64) {
+    /// Ends the connection with `session.closing`, then the close frame; false when it was about to end already.
+    pub fn close_told(&self, code: CloseCode, retry_after_ms: u64) -> bool {
         let event = SessionEventData::Closing { reason: code.name().to_owned(), retry_after_ms };
-        self.outbox.close(Some(encode_frame(self.codec, &SessionEvent::now(event))), code);
+        self.outbox.close(Some(encode_frame(self.codec, &SessionEvent::now(event))), code)
     }
 
     /// Notes a sign of life.

@@ -11,6 +11,7 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
+use crate::admission::Reason;
 use crate::hub::Cause;
 
 /// How many rooms `hubbub_room_connections` names.
@@ -61,6 +62,21 @@ pub struct Metrics {
     auth_failures: IntCounterVec,
     /// 1 while the node drains.
     pub node_draining: IntGauge,
+    /// WebSockets that a drain has still to close.
+    pub drain_connections_left: IntGauge,
+    admission_refusals: [IntCounter; Reason::ALL.len()],
+    admission_waits: [IntCounter; 2],
+    /// Connections closed so that another node gets them.
+    pub rebalance_closes: IntCounter,
+}
+
+/// Why accepting pauses and new sockets stay in the kernel's queue; the label of `hubbub_admission_waits_total`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Queued {
+    /// `admission.accepts_per_second`.
+    Rate,
+    /// `admission.handshakes_max`.
+    Handshakes,
 }
 
 impl Metrics {
@@ -91,6 +107,16 @@ impl Metrics {
         let room_connections = IntGaugeVec::new(room, &["room"])?;
         registry.register(Box::new(room_connections.clone()))?;
         let repairs = counters("hubbub_delivery_repairs_total", "Events that the bus did not bring.", &["cause"])?;
+        let refusals = counters(
+            "hubbub_admission_refusals_total",
+            "Sockets refused so that those who are in go on.",
+            &["reason"],
+        )?;
+        let waits = counters(
+            "hubbub_admission_waits_total",
+            "Pauses of accepting, while sockets wait in the kernel's queue.",
+            &["reason"],
+        )?;
         Ok(Arc::new(Self {
             connections: gauge("hubbub_connections", "Open WebSockets.")?,
             connects: counter("hubbub_connects_total", "WebSockets that were opened.")?,
@@ -105,7 +131,27 @@ impl Metrics {
             shown_rooms: Mutex::default(),
             auth_failures: counters("hubbub_auth_failures_total", "Refused proofs of identity.", &["reason"])?,
             node_draining: gauge("hubbub_node_draining", "1 while the node drains.")?,
+            drain_connections_left: gauge(
+                "hubbub_drain_connections_left",
+                "WebSockets that a drain has to close yet.",
+            )?,
+            admission_refusals: Reason::ALL.map(|reason| refusals.with_label_values(&[reason.name()])),
+            admission_waits: ["rate", "handshakes"].map(|reason| waits.with_label_values(&[reason])),
+            rebalance_closes: counter(
+                "hubbub_rebalance_closes_total",
+                "Connections closed so that another node gets them.",
+            )?,
         }))
+    }
+
+    /// Counts somebody who was refused.
+    pub fn refused_admission(&self, reason: Reason) {
+        self.admission_refusals[reason as usize].inc();
+    }
+
+    /// Counts a pause of accepting.
+    pub fn queued(&self, queued: Queued) {
+        self.admission_waits[queued as usize].inc();
     }
 
     /// Counts a WebSocket that ended.

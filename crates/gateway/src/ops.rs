@@ -1,6 +1,7 @@
-//! The ops listener: health, metrics, debug. Plain HTTP, read only, never on the public port.
+//! The ops listener: health, metrics, debug. Plain HTTP, never on the public port.
 //!
-//! It answers before the database is there and after the last client has gone. Must never change anything.
+//! It answers before the database is there and after the last client has gone. Must never change anything, but for the one
+//! route that asks the process to stop.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -10,9 +11,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use http::StatusCode;
-use http::header::CONTENT_TYPE;
+use axum::routing::{get, post};
+use http::header::{CONTENT_TYPE, ORIGIN};
+use http::{HeaderMap, StatusCode};
+use hubbub_protocol::ErrorCode;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -49,6 +51,8 @@ pub enum Stage {
 pub struct Health {
     stage: Mutex<Stage>,
     node: OnceLock<Arc<Node>>,
+    /// Somebody asked for the end of the process by `POST /drain`.
+    drain_asked: CancellationToken,
     registry: Registry,
     /// The effective configuration with its secrets masked.
     config: Value,
@@ -59,7 +63,25 @@ impl Health {
     #[must_use]
     pub fn new(registry: Registry, config: Value) -> Arc<Self> {
         let stage = Mutex::new(Stage::Starting("starting".to_owned()));
-        Arc::new(Self { stage, node: OnceLock::new(), registry, config })
+        Arc::new(Self { stage, node: OnceLock::new(), drain_asked: CancellationToken::new(), registry, config })
+    }
+
+    /// Resolves when somebody has asked over the ops port that the process stops.
+    pub async fn drain_asked(&self) {
+        self.drain_asked.cancelled().await;
+    }
+
+    /// Not ready from now on. Whoever waits for [`Health::drain_asked`] does the rest, once.
+    fn ask_for_drain(&self) {
+        let mut stage = self.stage.lock();
+        if *stage == Stage::Serving {
+            *stage = Stage::Draining;
+        }
+        drop(stage);
+        if !self.drain_asked.is_cancelled() {
+            tracing::info!("a drain was asked for over the ops port");
+        }
+        self.drain_asked.cancel();
     }
 
     /// Notes where the process stands.
@@ -83,22 +105,25 @@ impl Health {
         if !bus {
             degraded.push("redis");
         }
-        let overloaded = stage == Stage::Serving && node.refuses();
+        let refuses = node.admission.refuses();
         let status = match (&stage, store) {
             (Stage::Starting(_), _) => "starting",
             (Stage::Draining, _) => "draining",
             (Stage::Serving, false) => "unavailable",
-            (Stage::Serving, true) if overloaded => "overloaded",
+            (Stage::Serving, true) if refuses.is_some() => "overloaded",
             (Stage::Serving, true) => "ready",
         };
         let up = |up: bool| if up { "up" } else { "down" };
         let redis = if node.chat.bus().is_shared() { up(bus) } else { "none" };
-        let body = json!({
+        let mut body = json!({
             "status": status,
             "node": node.config.node,
             "degraded": degraded,
             "dependencies": { "database": up(store), "redis": redis },
         });
+        if let Some(reason) = refuses {
+            body["refuses"] = reason.name().into();
+        }
         (status == "ready", body)
     }
 }
@@ -131,6 +156,7 @@ impl Ops {
             .route("/debug/rooms", get(rooms))
             .route("/debug/connections", get(connections))
             .route("/debug/tasks", get(tasks))
+            .route("/drain", post(drain))
             .with_state(health);
         tokio::spawn(async move { stop.run_until_cancelled(accept(self.listener, router)).await });
     }
@@ -161,6 +187,16 @@ async fn accept(listener: TcpListener, router: Router) {
 async fn readyz(State(health): State<Arc<Health>>) -> Response {
     let (ready, body) = health.ready();
     respond::json(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &body)
+}
+
+/// Asks the process to stop as a first SIGTERM does; asked again it changes nothing. A page in an operator's browser may
+/// not: browsers name it in every POST.
+async fn drain(State(health): State<Arc<Health>>, headers: HeaderMap) -> Response {
+    if headers.contains_key(ORIGIN) {
+        return respond::refused(&ErrorCode::OriginRefused.into());
+    }
+    health.ask_for_drain();
+    respond::json(StatusCode::ACCEPTED, &json!({ "status": "draining" }))
 }
 
 async fn metrics(State(health): State<Arc<Health>>) -> Result<Response, Infallible> {

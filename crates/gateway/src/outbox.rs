@@ -198,6 +198,13 @@ impl Outbox {
         self.queue.lock().closing
     }
 
+    /// Whether the connection ends, now or behind the reply to the command at work.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        let queue = self.queue.lock();
+        queue.closing.is_some() || queue.ending.is_some()
+    }
+
     /// Bytes that wait.
     #[must_use]
     pub fn waiting_bytes(&self) -> usize {

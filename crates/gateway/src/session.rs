@@ -15,13 +15,14 @@ use hubbub_protocol::{
     CloseCode, Codec, Command, ErrorCode, Refusal, RoomId, SessionEvent, SessionEventData, SessionId, frame,
 };
 
+use crate::admission::{Seat, Unauthenticated};
 use crate::budget::Budget;
 use crate::connection::{Handler, Message, Sorted};
 use crate::dispatch::{self, Answer};
 use crate::hub::lane::SubscriptionId;
 use crate::link::Link;
 use crate::metrics::{CommandOutcome, UNKNOWN};
-use crate::node::{Node, Seat};
+use crate::node::Node;
 
 /// Where a connection stands.
 enum Phase {
@@ -68,21 +69,35 @@ pub(crate) struct Visitor {
     node: Arc<Node>,
     commands: Budget,
     phase: Phase,
-    /// Counts for the address over the whole cluster until dropped.
+    seating: Seating,
+}
+
+/// What a connection counts for.
+pub(crate) struct Seating {
+    /// For the address over the whole cluster until dropped.
     _place: Place,
-    /// Counts for the node until dropped.
+    /// For the node until dropped.
     _seat: Seat,
+    /// For those who have not signed on, until somebody has. Boxed, since most connections do without.
+    unauthenticated: Option<Box<Unauthenticated>>,
+}
+
+impl Seating {
+    /// Counts for all of these.
+    pub(crate) fn new(place: Place, seat: Seat, unauthenticated: Option<Unauthenticated>) -> Self {
+        Self { _place: place, _seat: seat, unauthenticated: unauthenticated.map(Box::new) }
+    }
 }
 
 impl Visitor {
     /// Begins: tells the client where it stands.
     #[must_use]
-    pub(crate) fn begin(node: Arc<Node>, link: &Arc<Link>, proof: Proof, place: Place, seat: Seat) -> Self {
+    pub(crate) fn begin(node: Arc<Node>, link: &Arc<Link>, proof: Proof, seating: Seating) -> Self {
         let limits = node.chat.limits();
         let commands = Budget::per_10s(limits.connection_commands_per_10s);
         let timeout = matches!(proof, Proof::None).then_some(limits.authentication_timeout);
         node.wheel.connected(link, timeout);
-        let mut visitor = Self { node, commands, phase: Phase::Authenticating, _place: place, _seat: seat };
+        let mut visitor = Self { node, commands, phase: Phase::Authenticating, seating };
         match proof {
             Proof::None => {}
             Proof::Identity(identity, place) => {
@@ -101,6 +116,7 @@ impl Visitor {
         link.sign_on(&identity.user, identity.expires_at);
         node.wheel.signed_on(link, identity.expires_at);
         node.chat.bus().session_started(id, identity.user.id);
+        drop(self.seating.unauthenticated.take());
         self.phase = Phase::Ready(Box::new(Session { id, identity, subscriptions: HashMap::new(), _place: place }));
         ready
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use hubbub_protocol::mutation::{self, Mutation};
 use hubbub_protocol::{CloseCode, ErrorCode, Refusal, SessionEvent, SessionEventData, Timestamp};
 use hubbub_websocket::{Opcode, frame};
 use parking_lot::Mutex;
@@ -144,7 +145,7 @@ impl Wheel {
         match due {
             Due::Heartbeat => {
                 // The count is of heartbeats before this one that nothing answered.
-                if link.beat() >= MISSED_MAX {
+                if link.beat() >= MISSED_MAX && !mutation::is(Mutation::NoStale) {
                     link.outbox.close(None, CloseCode::Stale);
                     return;
                 }

@@ -18,6 +18,7 @@ pub mod id;
 mod json;
 pub mod limit;
 mod messagepack;
+pub mod mutation;
 pub mod object;
 pub mod reply;
 pub mod schema;

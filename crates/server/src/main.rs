@@ -12,6 +12,9 @@ mod signing;
 
 use std::process::ExitCode;
 
+#[cfg(feature = "mutations")]
+use hubbub_protocol::mutation::{self, Mutation};
+
 /// jemalloc, because the sizes of frames and connections vary all the time and glibc's allocator keeps what
 /// fragments. Without its background threads: freed pages go back to the system when the same arena is used
 /// the next time, which a running node does all the time, and a node that is idle needs no thread that wakes up
@@ -20,5 +23,9 @@ use std::process::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "mutations")]
+    if let Some(mutation) = std::env::var("HUBBUB_MUTATION").ok().and_then(|name| Mutation::named(&name)) {
+        mutation::choose(mutation);
+    }
     cli::run()
 }

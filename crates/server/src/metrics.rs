@@ -52,8 +52,8 @@ impl Collector for Process {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        if let Some(bytes) = resident_bytes() {
-            self.resident_bytes.set(bytes);
+        if let Some(bytes) = hubbub_gateway::memory::resident_bytes() {
+            self.resident_bytes.set(bytes as f64);
         }
         if let Ok(folder) = fs::read_dir("/proc/self/fd") {
             // The one that reads the folder is among them.
@@ -65,13 +65,6 @@ impl Collector for Process {
         }
         self.all().into_iter().flat_map(|figure| figure.collect()).collect()
     }
-}
-
-fn resident_bytes() -> Option<f64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-    Some(kib * 1024.0)
 }
 
 fn cpu_seconds() -> Option<f64> {

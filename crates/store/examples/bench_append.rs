@@ -87,7 +87,7 @@ fn row(what: &str, store: &str, (figure, unit): (f64, &str), goal: Option<f64>) 
 }
 
 async fn measure(url: &str, length: Duration) -> Result<Figures, AnyError> {
-    let config = StoreConfig { url: url.to_owned(), pool_max: 4, migrate: true };
+    let config = StoreConfig::new(url);
     let store = Store::open(&config, &prometheus::Registry::new(), Arc::new(|_| {})).await?;
     let people: Vec<UserRef> =
         (0..MEMBERS).map(|at| UserRef { id: UserId::new(), name: format!("user{at}").into() }).collect();

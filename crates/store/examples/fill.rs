@@ -30,7 +30,7 @@ async fn main() -> Result<(), AnyError> {
     };
     let messages: usize = messages.parse()?;
     let began = Instant::now();
-    let config = StoreConfig { url, pool_max: 4, migrate: true };
+    let config = StoreConfig::new(url);
     let store = Store::open(&config, &prometheus::Registry::new(), Arc::new(|_| {})).await?;
     let people = add_users(&store).await?;
     let rooms = add_rooms(&store, &people).await?;

@@ -120,8 +120,17 @@ impl Circuit {
         }
     }
 
+    /// Notes which history the database holds now.
+    pub(crate) fn learn(&self, epoch: Epoch) {
+        let mut known = self.epoch.write();
+        if *known != epoch {
+            tracing::warn!(before = known.as_str(), now = epoch.as_str(), "the database holds another history now");
+            *known = epoch;
+        }
+    }
+
     fn recovered(&self, epoch: Epoch, began: Instant) {
-        *self.epoch.write() = epoch;
+        self.learn(epoch);
         self.failures.store(0, Ordering::Release);
         self.probing.store(false, Ordering::Release);
         if self.open.swap(false, Ordering::AcqRel) {

@@ -4,19 +4,23 @@
 //! `sqlite.rs`. Must never let a caller see which engine it is.
 
 mod at_once;
+pub(crate) mod pooled;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
 use at_once::Contention;
 use hubbub_protocol::Epoch;
+use pooled::whole;
+use postgres::Use;
 use sqlx::pool::{Pool, PoolConnection};
 use sqlx::{Connection, Database};
 
 use crate::error::{StoreError, StoreErrorKind};
-use crate::fault::Fault;
+use crate::fault::{Class, Fault, class_of};
 use crate::job::Job;
 use crate::migrations::Schema;
 use crate::plan::Plan;
+use crate::pooler::Pooler;
 
 /// The connections of one database.
 pub(crate) struct Pools<D: Database> {
@@ -32,6 +36,8 @@ pub(crate) struct Pools<D: Database> {
 pub(crate) enum Engine {
     /// A PostgreSQL server, and who else writes there.
     Postgres(Pools<sqlx::Postgres>, Contention),
+    /// A PostgreSQL server behind a pooler in transaction mode.
+    Pooled(Pools<sqlx::Postgres>),
     /// A SQLite file.
     Sqlite(Pools<sqlx::Sqlite>),
 }
@@ -41,14 +47,19 @@ pub(crate) enum Engine {
 pub(crate) enum Address {
     /// A PostgreSQL server.
     Postgres(Box<sqlx::postgres::PgConnectOptions>),
+    /// A PostgreSQL server behind a pooler in transaction mode.
+    Pooled(Box<sqlx::postgres::PgConnectOptions>),
     /// A SQLite file.
     Sqlite(Box<sqlx::sqlite::SqliteConnectOptions>),
 }
 
 impl Address {
-    pub(crate) fn parse(url: &str) -> Result<Self, StoreError> {
+    pub(crate) fn parse(url: &str, pooler: Pooler) -> Result<Self, StoreError> {
         match url.split_once(':').map(|(scheme, _)| scheme) {
-            Some("postgres" | "postgresql") => postgres::parse(url).map(|options| Self::Postgres(Box::new(options))),
+            Some("postgres" | "postgresql") => postgres::parse(url).map(|options| match pooler {
+                Pooler::None => Self::Postgres(Box::new(options)),
+                Pooler::Transaction => Self::Pooled(Box::new(options)),
+            }),
             Some("sqlite") => sqlite::parse(url).map(|options| Self::Sqlite(Box::new(options))),
             _ => Err(StoreError::new(
                 StoreErrorKind::Misconfigured,
@@ -61,8 +72,14 @@ impl Address {
     pub(crate) async fn probe(&self) -> Result<Epoch, Fault> {
         match self {
             Self::Postgres(options) => {
-                let mut connection = postgres::connect(options).await?;
+                let mut connection = postgres::connect(options, Use::Direct).await?;
                 let epoch = postgres::migration::epoch(&mut connection).await?;
+                goodbye(connection).await;
+                Ok(epoch)
+            }
+            Self::Pooled(options) => {
+                let mut connection = postgres::connect(options, Use::Pooled).await?;
+                let epoch = whole!(&mut connection, within => pooled::migration::epoch(within))?;
                 goodbye(connection).await;
                 Ok(epoch)
             }
@@ -79,8 +96,14 @@ impl Address {
     pub(crate) async fn renew_epoch(&self) -> Result<Epoch, Fault> {
         match self {
             Self::Postgres(options) => {
-                let mut connection = postgres::connect(options).await?;
+                let mut connection = postgres::connect(options, Use::Direct).await?;
                 let epoch = postgres::migration::renew_epoch(&mut connection).await?;
+                goodbye(connection).await;
+                Ok(epoch)
+            }
+            Self::Pooled(options) => {
+                let mut connection = postgres::connect(options, Use::Pooled).await?;
+                let epoch = whole!(&mut connection, within => pooled::migration::renew_epoch(within))?;
                 goodbye(connection).await;
                 Ok(epoch)
             }
@@ -97,10 +120,19 @@ impl Address {
     pub(crate) async fn schema(&self, apply: bool) -> Result<Schema, Fault> {
         match self {
             Self::Postgres(options) => {
-                let mut connection = postgres::connect(options).await?;
+                let mut connection = postgres::connect(options, Use::Direct).await?;
                 let mut schema = postgres::migration::schema(&mut connection).await?;
                 if apply && schema.is_behind() {
                     schema = postgres::migration::migrate(&mut connection).await?;
+                }
+                goodbye(connection).await;
+                Ok(schema)
+            }
+            Self::Pooled(options) => {
+                let mut connection = postgres::connect(options, Use::Pooled).await?;
+                let mut schema = whole!(&mut connection, within => pooled::migration::schema(within))?;
+                if apply && schema.is_behind() {
+                    schema = pooled::migration::migrate(&mut connection).await?;
                 }
                 goodbye(connection).await;
                 Ok(schema)
@@ -131,13 +163,13 @@ impl<D: Database> Lease<D> {
         self.0.as_deref_mut().ok_or(sqlx::Error::PoolClosed)
     }
 
-    /// Gives the connection back if it survived the call.
+    /// Gives the connection back if it is of use after the call. One to a server that has become a standby, or that
+    /// shuts down, is not: the next one may lead to another server.
     pub(crate) fn settle<T>(mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
-        let survived = !matches!(
-            result,
-            Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed)
-        );
-        if survived {
+        // On a full disk SQLite rolls back by itself, and the driver goes on to believe in the transaction: no other
+        // would ever begin on that connection.
+        let is_lost = |error| matches!(class_of(error), Class::Down | Class::Full | Class::Broken);
+        if !result.as_ref().err().is_some_and(is_lost) {
             drop(self.0.take());
         }
         result
@@ -156,7 +188,10 @@ impl Engine {
     /// Opens the pools; connections are made when they are needed.
     pub(crate) fn new(address: &Address, connections: u32) -> Self {
         match address {
-            Address::Postgres(options) => Self::Postgres(postgres::pools(options, connections), Contention::default()),
+            Address::Postgres(options) => {
+                Self::Postgres(postgres::pools(options, connections, Use::Direct), Contention::default())
+            }
+            Address::Pooled(options) => Self::Pooled(postgres::pools(options, connections, Use::Pooled)),
             Address::Sqlite(options) => Self::Sqlite(sqlite::pools(options, connections)),
         }
     }
@@ -173,6 +208,11 @@ impl Engine {
                 };
                 lease.settle(result)
             }
+            Self::Pooled(pools) => {
+                let mut lease = Lease::acquire(&pools.appends).await?;
+                let result = pooled::batch::run(lease.connection()?, jobs).await;
+                lease.settle(result)
+            }
             Self::Sqlite(pools) => {
                 let mut lease = Lease::acquire(&pools.appends).await?;
                 let result = sqlite::batch::run(lease.connection()?, jobs).await;
@@ -183,7 +223,7 @@ impl Engine {
 
     pub(crate) async fn close(&self) {
         match self {
-            Self::Postgres(pools, _) => pools.close().await,
+            Self::Postgres(pools, _) | Self::Pooled(pools) => pools.close().await,
             Self::Sqlite(pools) => pools.close().await,
         }
     }

@@ -15,7 +15,7 @@ pub enum StoreErrorKind {
     Overloaded,
     /// What was to be made is there already, such as a user's name.
     Conflict,
-    /// The database was migrated by a newer version of the program. Nothing was changed.
+    /// A newer version of the program took something away that this one needs. Nothing was changed.
     NewerSchema,
     /// The URL, the file, the credentials or the rights are wrong, or migrations are missing and may not be applied.
     Misconfigured,

@@ -56,7 +56,8 @@ impl From<sqlx::Error> for Fault {
     }
 }
 
-fn class_of(error: &sqlx::Error) -> Class {
+/// What a failure of the driver asks for.
+pub(crate) fn class_of(error: &sqlx::Error) -> Class {
     match error {
         sqlx::Error::Database(error) => {
             let code = error.code().unwrap_or_default();
@@ -67,6 +68,7 @@ fn class_of(error: &sqlx::Error) -> Class {
             }
         }
         sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Class::Misconfigured,
+        sqlx::Error::Io(error) if distrusts(error) => Class::Misconfigured,
         // A server that dies in the middle of an answer can leave a truncated message behind.
         sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) | sqlx::Error::BeginFailed => {
             Class::Down
@@ -75,6 +77,11 @@ fn class_of(error: &sqlx::Error) -> Class {
         sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => Class::Misconfigured,
         _ => Class::Broken,
     }
+}
+
+/// Whether the server's certificate was refused. The driver tells it as a fault of the link.
+fn distrusts(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::InvalidData && error.to_string().contains("certificate")
 }
 
 impl From<Fault> for StoreError {

@@ -19,6 +19,8 @@ mod memberships;
 mod metrics;
 mod migrations;
 mod plan;
+mod pooler;
+mod replica;
 mod store;
 mod users;
 mod writer;
@@ -29,4 +31,5 @@ pub use error::{AppendError, StoreError, StoreErrorKind};
 pub use keep::{
     Checked, Defect, DefectKind, Progress, Report, Stage, TableReport, back_up, check, move_between, restore,
 };
+pub use pooler::Pooler;
 pub use store::{Store, StoreConfig};

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::circuit::{CALL_TIMEOUT, Settled};
-use crate::engine::{Engine, Lease, postgres, sqlite};
+use crate::engine::{Engine, Lease, pooled, postgres, sqlite};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::metrics::Op;
 use crate::store::{Store, call};
@@ -158,7 +158,7 @@ mod tests {
     async fn a_reader_that_breaks_leaves_nobody_waiting() {
         let folder = tempfile::TempDir::new().expect("a folder");
         let url = format!("sqlite://{}", folder.path().join("store.db").display());
-        let config = crate::StoreConfig { url, pool_max: 1, migrate: true };
+        let config = crate::StoreConfig { pool_max: 1, ..crate::StoreConfig::new(url) };
         let store =
             Store::open(&config, &prometheus::Registry::new(), std::sync::Arc::new(|_| {})).await.expect("a store");
         let ask = || {

@@ -17,21 +17,28 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, name: "0003_directory", text: include_str!("../migrations/0003_directory.sql") },
 ];
 
+/// In the name of a step that takes away what an older build uses (`docs/upgrading.md`). All others only add, and a build
+/// that does not know them works beside them.
+const CONTRACT: &str = "_contract_";
+
 /// What a database has and lacks, compared with this build.
 pub(crate) struct Schema {
     /// The names of the steps that it lacks.
     pub(crate) pending: Vec<&'static str>,
-    /// A step that this build does not know.
-    pub(crate) newer: Option<i64>,
+    /// The name of a step that this build does not know and cannot work with.
+    pub(crate) newer: Option<String>,
 }
 
 impl Schema {
-    pub(crate) fn of(applied: &[i64]) -> Self {
-        let lacking = MIGRATIONS.iter().filter(|migration| !applied.contains(&migration.version));
-        let known = |version: &i64| MIGRATIONS.iter().any(|migration| migration.version == *version);
+    /// The schema of a database with these steps, by version and name.
+    pub(crate) fn of(applied: &[(i64, String)]) -> Self {
+        let is_applied = |migration: &&Migration| applied.iter().any(|(version, _)| *version == migration.version);
+        let lacking = MIGRATIONS.iter().filter(|migration| !is_applied(migration));
+        let is_known = |version: i64| MIGRATIONS.iter().any(|migration| migration.version == version);
+        let contracts = applied.iter().rev().find(|(version, name)| !is_known(*version) && name.contains(CONTRACT));
         Self {
             pending: lacking.map(|migration| migration.name).collect(),
-            newer: applied.iter().rev().find(|version| !known(version)).copied(),
+            newer: contracts.map(|(_, name)| name.clone()),
         }
     }
 
@@ -53,10 +60,29 @@ mod tests {
         }
     }
 
+    fn applied(steps: &[(i64, &str)]) -> Schema {
+        Schema::of(&steps.iter().map(|(version, name)| (*version, (*name).to_owned())).collect::<Vec<_>>())
+    }
+
     #[test]
-    fn an_unknown_step_is_of_a_newer_build() {
-        assert_eq!(Schema::of(&[1, 2, 3]).newer, None);
-        assert_eq!(Schema::of(&[1, 2, 3, 99]).newer, Some(99));
-        assert_eq!(Schema::of(&[1]).pending, ["0002_rooms", "0003_directory"]);
+    fn only_an_unknown_step_that_takes_something_away_is_too_new() {
+        let known = [(1, "0001_identity"), (2, "0002_rooms"), (3, "0003_directory")];
+        assert_eq!(applied(&known).newer, None);
+        let [one, two, three] = known;
+        assert_eq!(applied(&[one, two, three, (98, "0098_threads")]).newer, None);
+        let newer = applied(&[one, two, three, (98, "0098_contract_rooms_kind"), (99, "0099_threads")]).newer;
+        assert_eq!(newer.as_deref(), Some("0098_contract_rooms_kind"));
+        assert_eq!(applied(&[one]).pending, ["0002_rooms", "0003_directory"]);
+    }
+
+    /// What a build of before would stumble over: it still reads and writes the old form.
+    #[test]
+    fn a_step_that_takes_something_away_says_so_in_its_name() {
+        for migration in MIGRATIONS.iter().filter(|migration| !migration.name.contains(CONTRACT)) {
+            let text = migration.text.to_uppercase();
+            for word in ["DROP ", "RENAME ", " TYPE ", "SET NOT NULL", "TRUNCATE ", "DELETE "] {
+                assert!(!text.contains(word), "{} has `{word}`", migration.name);
+            }
+        }
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::append::{Append, Appended, CommitHook, CreatedRoom, NewRoom, PageQuery};
 use crate::circuit::{CALL_TIMEOUT, Circuit, Settled};
-use crate::engine::{Address, Engine, Lease, postgres, sqlite};
+use crate::engine::{Address, Engine, Lease, pooled, postgres, sqlite};
 use crate::error::{AppendError, StoreError, StoreErrorKind};
 use crate::fault::Fault;
 use crate::job::{Job, Outcome};
@@ -23,6 +23,8 @@ use crate::keep::{self, Lock};
 use crate::memberships::Memberships;
 use crate::metrics::{Metrics, Op};
 use crate::migrations::Schema;
+use crate::pooler::Pooler;
+use crate::replica::Replica;
 use crate::writer::Queue;
 
 /// How long looking at a database that is opened may take.
@@ -35,17 +37,34 @@ const MIGRATE_TIMEOUT: Duration = Duration::from_secs(600);
 pub struct StoreConfig {
     /// `postgres://…` or `sqlite://path`.
     pub url: String,
+    /// What stands before a PostgreSQL server.
+    pub pooler: Pooler,
+    /// A PostgreSQL server that follows the database of `url`: history is read there while it is not behind.
+    pub replica_url: Option<String>,
     /// Most connections to a PostgreSQL server, at least 2, or most readers of a SQLite file.
     pub pool_max: u32,
     /// Apply missing migrations when opening; without it a database that lacks some is refused.
     pub migrate: bool,
 }
 
+impl StoreConfig {
+    /// This database, directly, with few connections, migrated when opened.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), pooler: Pooler::None, replica_url: None, pool_max: 4, migrate: true }
+    }
+
+    fn address(&self) -> Result<Address, StoreError> {
+        Address::parse(&self.url, self.pooler)
+    }
+}
+
 impl std::fmt::Debug for StoreConfig {
     /// Without the URL, which may hold a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut config = f.debug_struct("StoreConfig");
-        config.field("pool_max", &self.pool_max).field("migrate", &self.migrate).finish_non_exhaustive()
+        config.field("pooler", &self.pooler).field("pool_max", &self.pool_max).field("migrate", &self.migrate);
+        config.finish_non_exhaustive()
     }
 }
 
@@ -57,6 +76,7 @@ pub(crate) struct Inner {
     pub(crate) engine: Arc<Engine>,
     pub(crate) circuit: Arc<Circuit>,
     pub(crate) memberships: Memberships,
+    pub(crate) replica: Option<Replica>,
     queue: Queue,
     /// Held until the store is closed or gone.
     lock: Mutex<Option<Lock>>,
@@ -74,6 +94,12 @@ macro_rules! call {
                     Engine::Postgres(pools, _) => {
                         let mut lease = Lease::acquire(&pools.$pool).await?;
                         let result = postgres::$module::$function(lease.connection()?, $($arg),*).await;
+                        lease.settle(result)
+                    }
+                    Engine::Pooled(pools) => {
+                        let mut lease = Lease::acquire(&pools.$pool).await?;
+                        let result =
+                            $crate::engine::pooled::whole!(lease.connection()?, within => pooled::$module::$function(within, $($arg),*));
                         lease.settle(result)
                     }
                     Engine::Sqlite(pools) => {
@@ -103,7 +129,7 @@ impl Store {
         registry: &prometheus::Registry,
         on_commit: CommitHook,
     ) -> Result<Self, StoreError> {
-        let address = Address::parse(&config.url)?;
+        let address = config.address()?;
         let lock = Lock::shared(&address)?;
         let limit = if config.migrate { MIGRATE_TIMEOUT } else { OPEN_TIMEOUT };
         let schema = within(limit, address.schema(config.migrate)).await?;
@@ -115,16 +141,19 @@ impl Store {
         let whole = tokio::time::timeout(OPEN_TIMEOUT, keep::refuse_unfinished(&address)).await;
         whole.unwrap_or_else(|_| Err(Fault::timed_out().into()))?;
         let epoch = within(OPEN_TIMEOUT, address.probe()).await?;
+        let replica =
+            config.replica_url.as_deref().map(|url| Replica::open(url, config.pool_max, registry)).transpose()?;
         let metrics = Metrics::register(registry)?;
         let engine = Arc::new(Engine::new(&address, config.pool_max));
         keep::stay_in_sight(&engine).await;
         let circuit = Circuit::new(address, epoch, metrics);
         let queue = Queue::start(Arc::clone(&engine), Arc::clone(&circuit), on_commit);
         let (memberships, lock) = (Memberships::default(), Mutex::new(Some(lock)));
-        Ok(Self(Arc::new(Inner { engine, circuit, memberships, queue, lock })))
+        Ok(Self(Arc::new(Inner { engine, circuit, memberships, replica, queue, lock })))
     }
 
-    /// Names the history that cursors belong to. Read when the store was opened and again after each outage.
+    /// Names the history that cursors belong to. Read when the store was opened, after each outage, and by each
+    /// [`Store::ping`].
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.0.circuit.epoch()
@@ -136,12 +165,12 @@ impl Store {
         !self.0.circuit.is_open()
     }
 
-    /// Asks the database whether it is there.
+    /// Asks the database whether it is there, and which history it holds: it may have been restored meanwhile.
     ///
     /// # Errors
-    /// When it is not.
+    /// When it is not there.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        call!(self, Ping, reads, migration::epoch()).map(drop)
+        call!(self, Ping, reads, migration::epoch()).map(|epoch| self.0.circuit.learn(epoch))
     }
 
     /// Ends the writer after everything queued is committed and answered, then closes the connections. Calls after
@@ -149,6 +178,9 @@ impl Store {
     pub async fn close(&self) {
         self.0.queue.close().await;
         self.0.engine.close().await;
+        if let Some(replica) = &self.0.replica {
+            replica.close().await;
+        }
         drop(self.0.lock.lock().take());
     }
 
@@ -157,7 +189,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked, or is of a newer version.
     pub async fn pending_migrations(config: &StoreConfig) -> Result<Vec<String>, StoreError> {
-        let schema = within(OPEN_TIMEOUT, Address::parse(&config.url)?.schema(false)).await?;
+        let schema = within(OPEN_TIMEOUT, config.address()?.schema(false)).await?;
         refuse_newer(&schema)?;
         Ok(schema.pending.into_iter().map(str::to_owned).collect())
     }
@@ -167,7 +199,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked, or is of a newer version. Nothing is applied by half.
     pub async fn migrate(config: &StoreConfig) -> Result<usize, StoreError> {
-        let schema = within(MIGRATE_TIMEOUT, Address::parse(&config.url)?.schema(true)).await?;
+        let schema = within(MIGRATE_TIMEOUT, config.address()?.schema(true)).await?;
         refuse_newer(&schema)?;
         Ok(schema.pending.len())
     }
@@ -179,7 +211,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked, or was never migrated.
     pub async fn renew_epoch(config: &StoreConfig) -> Result<Epoch, StoreError> {
-        within(OPEN_TIMEOUT, Address::parse(&config.url)?.renew_epoch()).await
+        within(OPEN_TIMEOUT, config.address()?.renew_epoch()).await
     }
 
     /// Appends a change to its room's log; returns when it is committed (DESIGN §1, invariants 2 to 4).
@@ -233,6 +265,23 @@ impl Store {
         Ok(())
     }
 
+    /// For tests of a restore: takes a room of a SQLite file back to where its log had this head.
+    ///
+    /// # Errors
+    /// When the store fails.
+    #[doc(hidden)]
+    pub async fn take_back(&self, room: RoomId, head: Seq) -> Result<(), StoreError> {
+        let Engine::Sqlite(pools) = &*self.0.engine else { return Ok(()) };
+        let room = room.as_uuid().simple();
+        let statements = format!(
+            "DELETE FROM events WHERE room = x'{room}' AND seq > {head}; \
+             DELETE FROM messages WHERE room = x'{room}' AND seq > {head}; \
+             UPDATE rooms SET head = {head} WHERE id = x'{room}'"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&pools.appends).await.map_err(Fault::from)?;
+        Ok(())
+    }
+
     async fn write(&self, job: Job, outcome: oneshot::Receiver<Outcome>) -> Result<Outcome, StoreError> {
         self.0.circuit.admit()?;
         self.0.queue.push(job)?;
@@ -253,6 +302,11 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn events(&self, room: RoomId, after: Seq, limit: u64) -> Result<(Vec<RoomEvent>, Seq), StoreError> {
+        if let Some(replica) = &self.0.replica
+            && let Some(page) = replica.events(room, after, limit, self.heads(&[room])).await
+        {
+            return Ok(page);
+        }
         call!(self, Events, reads, log::events(room, after, limit))
     }
 
@@ -261,6 +315,11 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn messages(&self, room: RoomId, page: PageQuery) -> Result<(Vec<Message>, Seq), StoreError> {
+        if let Some(replica) = &self.0.replica
+            && let Some(page) = replica.messages(room, page, self.heads(&[room])).await
+        {
+            return Ok(page);
+        }
         call!(self, Messages, reads, log::messages(room, page))
     }
 
@@ -321,9 +380,10 @@ async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Fault>>
     result.map_err(StoreError::from)
 }
 
-fn refuse_newer(schema: &Schema) -> Result<(), StoreError> {
-    schema.newer.map_or(Ok(()), |version| {
-        let text = format!("the database is of a newer version of hubbub: it has migration {version}");
+/// Refuses a database from which a newer build has taken something away.
+pub(crate) fn refuse_newer(schema: &Schema) -> Result<(), StoreError> {
+    schema.newer.as_ref().map_or(Ok(()), |name| {
+        let text = format!("the database is of a newer version of hubbub: it has the migration {name}");
         Err(StoreError::new(StoreErrorKind::NewerSchema, text))
     })
 }

@@ -6,7 +6,7 @@ use hubbub_protocol::{SessionId, Timestamp, UserId, UserName, UserSelector};
 
 use crate::circuit::{CALL_TIMEOUT, Settled};
 use crate::directory::{Login, NewLogin, NewUser, User, UserRole};
-use crate::engine::{Engine, Lease, postgres, sqlite};
+use crate::engine::{Engine, Lease, pooled, postgres, sqlite};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::metrics::Op;
 use crate::store::{Store, call};

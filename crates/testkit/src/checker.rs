@@ -203,7 +203,7 @@ fn check_stream(record: &Record, ends: &HashMap<RoomId, Seq>, verdict: &mut Verd
             Entry::Ended { room, reason } => {
                 verdict.find(Fault::Contradicted, client, || format!("{room} ended: {reason}"));
             }
-            Entry::Sent { .. } | Entry::Acked { .. } | Entry::Refused { .. } => {}
+            Entry::Sent { .. } | Entry::Acked { .. } | Entry::Refused { .. } | Entry::Felt { .. } => {}
         }
     }
     for (room, Stream { last, mut missing }) in streams {

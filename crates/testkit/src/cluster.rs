@@ -4,7 +4,7 @@
 //! a server between two clusters: tests break theirs.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub struct ClusterConfig {
     pub tls: bool,
     /// Chooses which bus messages are dropped.
     pub seed: u64,
+    /// Where PostgreSQL keeps its files; none: where temporary files lie.
+    pub disk: Option<PathBuf>,
     /// Further configuration of every node.
     pub environment: Vec<(String, String)>,
 }
@@ -44,7 +46,7 @@ impl Default for ClusterConfig {
     fn default() -> Self {
         let quick = [("HUBBUB_DRAIN_GRACE", "0s"), ("HUBBUB_DRAIN_SPREAD", "2s"), ("HUBBUB_DRAIN_TIMEOUT", "15s")];
         let environment = quick.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        Self { nodes: 3, users: 3, balancer: false, tls: false, seed: 1, environment }
+        Self { nodes: 3, users: 3, balancer: false, tls: false, seed: 1, disk: None, environment }
     }
 }
 
@@ -121,12 +123,27 @@ impl Cluster {
     /// # Errors
     /// When a program is missing or does not come up.
     pub async fn start(config: ClusterConfig) -> Result<Self> {
+        Self::start_after(config, |_| Ok(())).await
+    }
+
+    /// As [`Cluster::start`]; `arrange` is called before anything of a node is started.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`], and what `arrange` says.
+    pub async fn start_after(config: ClusterConfig, arrange: impl FnOnce(&mut Self) -> Result<()>) -> Result<Self> {
         let mut cluster = Self::prepare(config)?;
         cluster.redis.start().await?;
         cluster.postgres.start().await?;
+        arrange(&mut cluster)?;
         cluster.add_users()?;
         cluster.start_nodes().await?;
         Ok(cluster)
+    }
+
+    /// Where its logs and files lie.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A cluster of which nothing runs yet but the proxies.
@@ -137,7 +154,11 @@ impl Cluster {
         let keep = std::env::var_os("TESTKIT_KEEP").is_some();
         let folder = tempfile::Builder::new().prefix("hubbub-cluster-").disable_cleanup(keep).tempdir()?;
         let redis = Redis::new(folder.path().to_path_buf())?;
-        let postgres = Postgres::new(folder.path().join("postgresql.log"))?;
+        let log = folder.path().join("postgresql.log");
+        let postgres = match &config.disk {
+            Some(disk) => Postgres::new_in(disk, log)?,
+            None => Postgres::new(log)?,
+        };
         let members = (0..config.nodes).map(|index| member(&config, index, folder.path(), &redis, &postgres));
         let members = members.collect::<Result<_>>()?;
         Ok(Self { members, redis, postgres, balancer: None, users: Vec::new(), config, folder })
@@ -158,7 +179,10 @@ impl Cluster {
     fn add_user(&self, name: &str) -> Result<User> {
         let member = self.members.first().context("a cluster has a node")?;
         let mut command = member.node.command(&["user", "add", name, "--password-stdin", "--json"]);
-        command.env("HUBBUB_DATABASE_URL", database_url(self.postgres.port));
+        // Not through the proxy, unless the nodes have a database of their own.
+        if !self.config.environment.iter().any(|(name, _)| name == "HUBBUB_DATABASE_URL") {
+            command.env("HUBBUB_DATABASE_URL", database_url(self.postgres.port));
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("cannot start hubbub")?;
         child.stdin.take().context("its input is ours")?.write_all(b"a password of tests\n")?;

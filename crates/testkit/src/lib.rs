@@ -7,6 +7,8 @@
 pub mod checker;
 pub mod cluster;
 pub mod http;
+pub mod load;
+pub mod origin;
 pub mod ports;
 pub mod process;
 pub mod prove;

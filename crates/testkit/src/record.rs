@@ -28,6 +28,8 @@ pub enum Entry {
         sent: Sent,
         /// From the first transmission to here, in milliseconds.
         waited_ms: u64,
+        /// When it came.
+        came: Timestamp,
     },
     /// A message was refused for good.
     Refused {
@@ -42,6 +44,13 @@ pub enum Entry {
         room: RoomId,
         /// The cursor.
         after: Seq,
+    },
+    /// Something that a person would have noticed: a message refused for now, a connection lost or not to be had.
+    Felt {
+        /// When.
+        at: Timestamp,
+        /// What, in words that can be counted.
+        error: String,
     },
     /// An event came.
     Delivered(Delivered),
@@ -157,6 +166,11 @@ impl Recorder {
         let mut progress = self.lock();
         progress.unacked += 1;
         progress.sent += 1;
+    }
+
+    /// Notes what a person would have noticed now.
+    pub fn feels(&self, error: impl Into<String>) {
+        self.push(Entry::Felt { at: Timestamp::now(), error: error.into() });
     }
 
     /// Ends a message, acked or refused.

@@ -50,6 +50,21 @@ pub enum Broken {
     },
 }
 
+impl Broken {
+    /// What a person would call it, in words that can be counted.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Lost(reason) if reason.starts_with("closed: ") => {
+                let code = reason.split(' ').nth(1).unwrap_or("1005");
+                format!("connection closed {code}")
+            }
+            Self::Lost(_) => "connection lost".to_owned(),
+            Self::Refused { status, .. } => format!("upgrade refused {status}"),
+        }
+    }
+}
+
 impl std::fmt::Display for Broken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

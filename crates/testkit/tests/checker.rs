@@ -48,7 +48,7 @@ impl History {
 
     fn acked(&self, seq: Seq, duplicate: bool) -> Entry {
         let sent = Sent { seq, id: self.ids[seq as usize - 1], at: Timestamp::now(), duplicate };
-        Entry::Acked { key: format!("m{seq}"), room: self.room, sent, waited_ms: 1 }
+        Entry::Acked { key: format!("m{seq}"), room: self.room, sent, waited_ms: 1, came: Timestamp::now() }
     }
 
     fn delivered(&self, seq: Seq) -> Entry {
@@ -144,7 +144,13 @@ fn an_ack_of_what_never_appears_is_found() {
     let mut history = History::clean();
     let sent = Sent { seq: 6, id: MessageId::new(), at: Timestamp::now(), duplicate: false };
     history.sender.push(Entry::Sent { key: "m6".into(), retries_unseen: false });
-    history.sender.push(Entry::Acked { key: "m6".into(), room: history.room, sent, waited_ms: 1 });
+    history.sender.push(Entry::Acked {
+        key: "m6".into(),
+        room: history.room,
+        sent,
+        waited_ms: 1,
+        came: Timestamp::now(),
+    });
     history.assert(&[(Fault::Lost, 1)]);
 }
 
@@ -152,7 +158,8 @@ fn an_ack_of_what_never_appears_is_found() {
 fn an_ack_with_another_messages_place_is_found() {
     let mut history = History::clean();
     let wrong = Sent { seq: 1, id: history.ids[1], at: Timestamp::now(), duplicate: false };
-    history.sender[3] = Entry::Acked { key: "m2".into(), room: history.room, sent: wrong, waited_ms: 1 };
+    history.sender[3] =
+        Entry::Acked { key: "m2".into(), room: history.room, sent: wrong, waited_ms: 1, came: Timestamp::now() };
     history.assert(&[(Fault::Contradicted, 1)]);
 }
 

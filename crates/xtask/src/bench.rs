@@ -29,7 +29,7 @@ enum Runner {
 
 /// What has to be built besides.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Need {
+pub(crate) enum Need {
     Hubbub,
     Load,
     Append,
@@ -108,7 +108,7 @@ pub(crate) fn run(project: &Project, name: Option<&str>, args: &[String]) -> Res
 }
 
 /// Builds it in release; the variable by which it is found, and where it lies.
-fn build(project: &Project, need: Need) -> Result<(&'static str, PathBuf)> {
+pub(crate) fn build(project: &Project, need: Need) -> Result<(&'static str, PathBuf)> {
     let release = project.target.join("release");
     let cargo = || project.cargo().args(["build", "--release"]);
     Ok(match need {

@@ -71,7 +71,8 @@ enum Command {
     /// Break a real cluster for a while and check every client's record: nothing lost, doubled, reordered.
     #[command(disable_help_flag = true)]
     Prove {
-        /// Passed on to `hubbub-prove` (`--seed N --seconds N`, `--help`).
+        /// `--list`, `--scenario NAME`, `--rollout [--from COMMIT] [--kill | --scale-up]`, `--soak`, `--against-mutations`,
+        /// `--report`; the rest is passed on to `hubbub-prove` (`--seed N --seconds N`, `--help`).
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },

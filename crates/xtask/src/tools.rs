@@ -24,10 +24,11 @@ pub(crate) const BUILD: [Program; 2] =
     [Program { name: "cc", packages: "gcc libc6-dev" }, Program { name: "make", packages: "make" }];
 
 /// The servers that store, bus and cluster tests start.
-pub(crate) const SERVERS: [Program; 3] = [
+pub(crate) const SERVERS: [Program; 4] = [
     Program { name: "redis-server", packages: "redis-server" },
     Program { name: "postgres", packages: "postgresql" },
     Program { name: "haproxy", packages: "haproxy" },
+    Program { name: "pgbouncer", packages: "pgbouncer" },
 ];
 
 /// A tool from crates.io, pinned so that every machine judges alike.

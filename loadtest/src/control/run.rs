@@ -19,6 +19,12 @@ use crate::stats::{Counts, Second, Timings};
 /// How long a phase may take beyond what the scenario gives it.
 const MARGIN: Duration = Duration::from_secs(60);
 
+/// What making one room and letting its members in may take on a busy server: many rooms take their time.
+const ROOM_MARGIN: Duration = Duration::from_millis(10);
+
+/// What letting one connection into one room may take.
+const SEAT_MARGIN: Duration = Duration::from_millis(1);
+
 /// How long the sending may take beyond its time.
 const RUN_MARGIN: Duration = Duration::from_secs(10);
 
@@ -146,9 +152,12 @@ impl Course<'_> {
             f64::from(scenario.connections.count + scenario.hostile.count()) / scenario.connections.per_second,
         );
         // A pace of nothing would never end; the reading of scenarios refuses it.
-        let connecting = connecting.unwrap_or(MARGIN) + MARGIN;
+        let seats = scenario.connections.count.saturating_mul(scenario.rooms.per_connection);
+        let connecting = connecting.unwrap_or(MARGIN) + MARGIN + SEAT_MARGIN * seats;
+        let preparing = MARGIN + ROOM_MARGIN * scenario.rooms.count;
         let mut left = Left::Reached;
-        for (order, wait) in [(Order::Prepare, MARGIN), (Order::Connect, connecting), (Order::Subscribe, connecting)] {
+        for (order, wait) in [(Order::Prepare, preparing), (Order::Connect, connecting), (Order::Subscribe, connecting)]
+        {
             left = self.phase(&order, wait, true);
             if !matches!(left, Left::Reached) {
                 break;

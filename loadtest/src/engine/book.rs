@@ -53,6 +53,8 @@ pub(super) struct Book {
     pub(super) creating: u64,
     /// Rooms that were made.
     pub(super) created: u64,
+    /// Rooms that connections have joined, and those that they have begun to follow, however often.
+    pub(super) entered: u64,
     pub(super) create_retries: u32,
     /// The first refusal of a room or a subscription.
     pub(super) refusal: Option<String>,
@@ -82,6 +84,7 @@ impl Book {
             to_create: VecDeque::new(),
             creating: 0,
             created: 0,
+            entered: 0,
             create_retries: 0,
             refusal: None,
             left_out: BTreeSet::new(),
@@ -204,6 +207,7 @@ impl Book {
             }
             Purpose::Join(place) => {
                 state.places[usize::from(place)].member = Entry::Inside;
+                self.entered += 1;
                 state.is_dirty = true;
             }
             Purpose::Subscribe(place, is_resumed) => self.followed(state, place, at, head, gap.filter(|_| is_resumed)),
@@ -229,6 +233,7 @@ impl Book {
         if gap.is_some() {
             self.error(state, "gap");
         }
+        self.entered += 1;
         let place = &mut state.places[usize::from(place)];
         place.follows = Entry::Inside;
         if !place.is_heard {

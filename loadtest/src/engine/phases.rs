@@ -241,7 +241,8 @@ impl Driver {
             kind == Kind::Regular && is_wanted && !is_banned
         });
         let (wanted, there) = (wanted.count() as u64, self.book.at_least(step));
-        let is_stalled = self.is_stalled(there);
+        // A connection of many rooms takes its time, and gets on meanwhile.
+        let is_stalled = self.is_stalled(there + self.book.entered);
         if there < wanted && !is_stalled {
             return;
         }

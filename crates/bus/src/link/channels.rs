@@ -1,70 +1,144 @@
-//! Subscribes and unsubscribes rooms on the one subscriber connection, in batches, one command at a time.
+//! Subscribes and unsubscribes rooms on the one subscriber connection of a shard, in batches, one command at a time.
 //!
 //! One task sends both, each after the confirmation of the one before, so the server's view follows
 //! [`crate::rooms::Rooms`] without races. Must never open another connection.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use hubbub_protocol::RoomId;
 use redis::aio::MultiplexedConnection;
+use redis::{PushKind, RedisResult, Value};
 
-use super::Loss;
+use super::shard::{Loss, Shard};
 use crate::shared::Shared;
 
-/// Subscribes the node's own channel and every wanted room. Returns when all are confirmed and new ones may wait.
-pub(super) async fn subscribe_all(shared: &Shared, subscriber: &mut MultiplexedConnection) -> Result<(), Loss> {
-    subscriber.subscribe(&shared.link.keys.pulse).await?;
-    shared.rooms.link_made();
-    while !shared.rooms.link_up() {
-        while join_batch(shared, subscriber).await? {}
+/// Before rooms that a node of a cluster refused are tried again, unless their slots are found elsewhere meanwhile.
+const REFUSED_PAUSE: Duration = Duration::from_millis(50);
+
+/// What became of one batch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Batch {
+    Empty,
+    Done,
+    /// Some rooms were not confirmed: their slots are elsewhere.
+    Refused,
+}
+
+/// Subscribes the watchdog's channel and every wanted room. Returns when all are confirmed and new ones may wait.
+pub(super) async fn subscribe_all(
+    shared: &Shared,
+    shard: &Shard,
+    subscriber: &mut MultiplexedConnection,
+) -> Result<(), Loss> {
+    subscriber.subscribe(shared.link.keys.pulse(shard.id)).await?;
+    shared.rooms.link_made(shard.id);
+    while !shared.rooms.link_up(shard.id) {
+        loop {
+            match join_batch(shared, shard, subscriber).await? {
+                Batch::Done => {}
+                Batch::Empty => break,
+                Batch::Refused => {
+                    shared.link.look_again();
+                    shared.rooms.link_up_but_for_refused(shard.id);
+                    return Ok(());
+                }
+            }
+        }
     }
     Ok(())
 }
 
 /// Keeps up with the rooms until the server does not confirm.
-pub(super) async fn run(shared: Arc<Shared>, mut subscriber: MultiplexedConnection) -> Loss {
+pub(super) async fn run(shared: Arc<Shared>, shard: Arc<Shard>, mut subscriber: MultiplexedConnection) -> Loss {
     loop {
-        match step(&shared, &mut subscriber).await {
-            Ok(true) => {}
-            Ok(false) => wait(&shared).await,
+        match step(&shared, &shard, &mut subscriber).await {
+            Ok(Batch::Done) => {}
+            Ok(Batch::Empty) => wait(&shared, &shard).await,
+            Ok(Batch::Refused) => {
+                shared.link.look_again();
+                tokio::time::sleep(REFUSED_PAUSE).await;
+            }
             Err(loss) => return loss,
         }
     }
 }
 
-/// One batch of each kind. `false`: there was nothing to do.
-async fn step(shared: &Shared, subscriber: &mut MultiplexedConnection) -> Result<bool, Loss> {
+/// One batch of each kind.
+async fn step(shared: &Shared, shard: &Shard, subscriber: &mut MultiplexedConnection) -> Result<Batch, Loss> {
     // Whoever is about to subscribe in this moment comes along.
     tokio::task::yield_now().await;
-    let joined = join_batch(shared, subscriber).await?;
-    let leaving = shared.rooms.next_leaves(Instant::now());
-    if !leaving.is_empty() {
-        let channels: Vec<String> = leaving.iter().map(|room| shared.link.keys.room(*room)).collect();
-        subscriber.unsubscribe(&channels).await?;
-        shared.count_rooms();
+    let joined = join_batch(shared, shard, subscriber).await?;
+    let leaving = shared.rooms.next_leaves(shard.id, Instant::now());
+    if leaving.is_empty() {
+        return Ok(joined);
     }
-    Ok(joined || !leaving.is_empty())
+    let channels: Vec<String> = leaving.iter().map(|room| shared.link.keys.room(*room)).collect();
+    if shard.sharded {
+        // A channel whose slot has moved away is refused, and is left by that very fact.
+        each(subscriber, "SUNSUBSCRIBE", &channels).await?;
+    } else {
+        subscriber.unsubscribe(&channels).await?;
+    }
+    shared.count_rooms();
+    Ok(if joined == Batch::Refused { joined } else { Batch::Done })
 }
 
-async fn join_batch(shared: &Shared, subscriber: &mut MultiplexedConnection) -> Result<bool, Loss> {
-    let batch = shared.rooms.next_joins();
+async fn join_batch(shared: &Shared, shard: &Shard, subscriber: &mut MultiplexedConnection) -> Result<Batch, Loss> {
+    let batch = shared.rooms.next_joins(shard.id);
     if batch.is_empty() {
-        return Ok(false);
+        return Ok(Batch::Empty);
     }
     let channels: Vec<String> = batch.iter().map(|room| shared.link.keys.room(*room)).collect();
-    subscriber.subscribe(&channels).await?;
-    shared.rooms.joined(&batch);
-    Ok(true)
+    let refused = if shard.sharded {
+        let answers = each(subscriber, "SSUBSCRIBE", &channels).await?;
+        let (confirmed, refused) = sorted(&answers, channels, &batch);
+        shared.rooms.joined(shard.id, &confirmed);
+        shared.rooms.refused(shard.id, &refused);
+        !refused.is_empty()
+    } else {
+        subscriber.subscribe(&channels).await?;
+        shared.rooms.joined(shard.id, &batch);
+        false
+    };
+    shared.link.rooms_joined(shared);
+    Ok(if refused { Batch::Refused } else { Batch::Done })
 }
 
-async fn wait(shared: &Shared) {
-    match shared.rooms.next_departure() {
+/// One command for each channel, since one command must not name two slots.
+async fn each(subscriber: &mut MultiplexedConnection, command: &str, channels: &[String]) -> RedisResult<Vec<Value>> {
+    let mut pipeline = redis::pipe();
+    for channel in channels {
+        pipeline.cmd(command).arg(channel);
+    }
+    subscriber.send_packed_commands(&pipeline, 0, channels.len()).await
+}
+
+/// Which rooms were confirmed and which were not, by the names in the answers and not by their number: when a slot moves
+/// away in this moment, the server's notice of it stands among them.
+fn sorted(answers: &[Value], channels: Vec<String>, batch: &[RoomId]) -> (Vec<RoomId>, Vec<RoomId>) {
+    let mut asked: HashMap<Vec<u8>, RoomId> =
+        channels.into_iter().map(String::into_bytes).zip(batch.iter().copied()).collect();
+    let mut confirmed = Vec::new();
+    for answer in answers {
+        if let Value::Push { kind: PushKind::SSubscribe, data } = answer
+            && let Some(Value::BulkString(channel)) = data.first()
+        {
+            confirmed.extend(asked.remove(channel));
+        }
+    }
+    (confirmed, asked.into_values().collect())
+}
+
+async fn wait(shared: &Shared, shard: &Shard) {
+    match shared.rooms.next_departure(shard.id) {
         Some(at) => {
             tokio::select! {
-                () = shared.rooms.changed() => {}
+                () = shared.rooms.changed(shard.id) => {}
                 () = tokio::time::sleep_until(at.into()) => {}
             }
         }
-        None => shared.rooms.changed().await,
+        None => shared.rooms.changed(shard.id).await,
     }
 }

@@ -9,7 +9,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
 use tokio::time::MissedTickBehavior;
 
-use super::Loss;
+use super::server_kind;
+use super::shard::{Loss, Shard};
 use crate::config::BusDown;
 use crate::node::NodeLease;
 use crate::shared::Shared;
@@ -51,13 +52,16 @@ pub(super) async fn register(shared: &Shared, commands: &mut MultiplexedConnecti
     }
 }
 
-/// Renews the lease until the server turns out to be no place to write to.
-pub(super) async fn run(shared: Arc<Shared>, mut commands: MultiplexedConnection) -> Loss {
+/// Renews the lease while it belongs to this shard, until the server turns out to be no place to write to.
+pub(super) async fn run(shared: Arc<Shared>, shard: Arc<Shard>, mut commands: MultiplexedConnection) -> Loss {
     let mut ticks = tokio::time::interval(shared.config.lease / RENEWALS);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     loop {
         ticks.tick().await;
+        if !shared.link.is_home(&shard) {
+            continue;
+        }
         match renew(&shared, &mut commands).await {
             Ok(renewal) => {
                 shared.saw_nodes(renewal.living);
@@ -72,9 +76,12 @@ pub(super) async fn run(shared: Arc<Shared>, mut commands: MultiplexedConnection
                     }
                 }
             }
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) => return Loss::Redis(error),
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) => return Loss::ReadOnly,
             // The watchdog decides about a server that does not answer.
-            Err(error) => tracing::debug!(%error, "the lease could not be renewed"),
+            Err(error) => {
+                shared.link.heed(&shard, server_kind(&error));
+                tracing::debug!(%error, "the lease could not be renewed");
+            }
         }
     }
 }
@@ -124,7 +131,7 @@ async fn reap(shared: &Shared, commands: &mut MultiplexedConnection, instance: &
 
 /// The nodes whose lease stands.
 pub(crate) async fn nodes(shared: &Shared) -> Result<Vec<NodeLease>, BusDown> {
-    let mut commands = shared.link.commands().ok_or(BusDown)?;
+    let mut commands = shared.link.home().ok_or(BusDown)?;
     list(shared, &mut commands).await.map_err(|error| {
         tracing::debug!(%error, "the nodes could not be listed");
         BusDown

@@ -12,16 +12,15 @@ use std::task::Poll;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use hubbub_protocol::{RoomEvent, RoomId, UserId};
+use hubbub_protocol::{RoomEvent, RoomId};
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{RedisResult, Value};
+use redis::{RedisResult, ServerError, ServerErrorKind, Value};
 use tokio::sync::Notify;
 
-use super::Loss;
+use super::shard::{Loss, Shard};
 use crate::envelope;
 use crate::metrics::{Dropped, Metrics};
-use crate::rate::RateClass;
 use crate::shared::Shared;
 
 /// How many messages one pipeline holds at most.
@@ -32,12 +31,20 @@ const IN_FLIGHT_MAX: usize = 8;
 const EVENTS_MAX: usize = 64;
 
 /// Something to be sent.
-enum Outgoing {
-    Message { channel: String, payload: Vec<u8>, events: u64 },
-    GiveBack { class: RateClass, user: UserId, limit: u64 },
+pub(super) struct Outgoing {
+    /// The channel or key.
+    name: String,
+    what: What,
+    /// It was refused by a master that does not hold it any more: it is sent on once, not round and round.
+    sent_on: bool,
 }
 
-/// The queue.
+enum What {
+    Message { payload: Vec<u8>, events: u64 },
+    GiveBack { limit: u64 },
+}
+
+/// The queue of one shard.
 #[derive(Default)]
 pub(crate) struct Outbound {
     queue: Mutex<Queue>,
@@ -54,31 +61,8 @@ struct Queue {
 }
 
 impl Outbound {
-    /// Queues events. Those of one room travel together where they follow each other.
-    pub(crate) fn publish(&self, events: &[Arc<RoomEvent>], shared: &Shared) {
-        if let [event] = events {
-            self.push_message(event.room, &[event], shared);
-        } else {
-            let mut rooms: HashMap<RoomId, Vec<&RoomEvent>> = HashMap::new();
-            for event in events {
-                rooms.entry(event.room).or_default().push(event);
-            }
-            for (room, events) in rooms {
-                for events in events.chunks(EVENTS_MAX) {
-                    self.push_message(room, events, shared);
-                }
-            }
-        }
-        self.filled.notify_one();
-    }
-
-    /// Queues a unit to be given back.
-    pub(crate) fn give_back(&self, class: RateClass, user: UserId, limit: u64, shared: &Shared) {
-        self.push(Outgoing::GiveBack { class, user, limit }, shared);
-        self.filled.notify_one();
-    }
-
-    fn push_message(&self, room: RoomId, events: &[&RoomEvent], shared: &Shared) {
+    /// Queues events of one room, whose channel this is. Tell [`Self::filled`] when all are queued.
+    pub(super) fn push_events(&self, channel: &str, events: &[&RoomEvent], shared: &Shared) {
         let encoded = match events {
             [event] => envelope::encode_event(event, &shared.instance),
             events => envelope::encode_events(events, &shared.instance),
@@ -86,18 +70,29 @@ impl Outbound {
         let count = events.len() as u64;
         match encoded {
             Ok(payload) if payload.len() <= envelope::ENVELOPE_BYTES_MAX => {
-                self.push(Outgoing::Message { channel: shared.link.keys.room(room), payload, events: count }, shared);
+                self.push(Outgoing::new(channel.to_owned(), What::Message { payload, events: count }), shared);
             }
-            Ok(_) if count > 1 => events.iter().for_each(|event| self.push_message(room, &[event], shared)),
+            Ok(_) if count > 1 => events.iter().for_each(|event| self.push_events(channel, &[event], shared)),
             Ok(_) => shared.metrics.dropped(Dropped::Unencodable, 1),
             Err(error) => {
                 shared.metrics.dropped(Dropped::Unencodable, count);
-                tracing::error!(%error, %room, "events could not be encoded for the bus");
+                tracing::error!(%error, channel, "events could not be encoded for the bus");
             }
         }
     }
 
-    fn push(&self, item: Outgoing, shared: &Shared) {
+    /// Queues a unit of the rate limit with this key to be given back.
+    pub(super) fn give_back(&self, key: String, limit: u64, shared: &Shared) {
+        self.push(Outgoing::new(key, What::GiveBack { limit }), shared);
+        self.filled();
+    }
+
+    /// There is something to send.
+    pub(super) fn filled(&self) {
+        self.filled.notify_one();
+    }
+
+    pub(super) fn push(&self, item: Outgoing, shared: &Shared) {
         let mut queue = self.queue.lock();
         let bytes = queue.bytes + item.bytes();
         if queue.items.len() >= shared.config.queue_messages_max || bytes > shared.config.queue_bytes_max {
@@ -146,19 +141,36 @@ impl Outbound {
     }
 }
 
+/// Sorts events by room and hands on those of each, in order and not too many at once.
+pub(super) fn in_rooms(events: &[Arc<RoomEvent>], mut each: impl FnMut(RoomId, &[&RoomEvent])) {
+    if let [event] = events {
+        each(event.room, &[event]);
+        return;
+    }
+    let mut rooms: HashMap<RoomId, Vec<&RoomEvent>> = HashMap::new();
+    for event in events {
+        rooms.entry(event.room).or_default().push(event);
+    }
+    for (room, events) in rooms {
+        events.chunks(EVENTS_MAX).for_each(|events| each(room, events));
+    }
+}
+
 impl Outgoing {
-    const fn events(&self) -> u64 {
-        match self {
-            Self::Message { events, .. } => *events,
-            Self::GiveBack { .. } => 0,
+    const fn new(name: String, what: What) -> Self {
+        Self { name, what, sent_on: false }
+    }
+
+    pub(super) const fn events(&self) -> u64 {
+        match self.what {
+            What::Message { events, .. } => events,
+            What::GiveBack { .. } => 0,
         }
     }
 
     fn bytes(&self) -> usize {
-        match self {
-            Self::Message { channel, payload, .. } => channel.len() + payload.len(),
-            Self::GiveBack { .. } => size_of::<Self>(),
-        }
+        let payload = if let What::Message { payload, .. } = &self.what { payload.len() } else { 0 };
+        size_of::<Self>() + self.name.len() + payload
     }
 }
 
@@ -169,11 +181,15 @@ struct Sent {
     events: u64,
     failed: u64,
     error: Option<redis::RedisError>,
+    /// What the server said about the last one that it refused.
+    refusal: Option<ServerErrorKind>,
+    /// What belongs to another master, with its address.
+    moved: Vec<(String, Outgoing)>,
 }
 
 /// Sends until the link is given up by another part. A pipeline that fails is counted and not sent again.
-pub(super) async fn run(shared: Arc<Shared>, commands: MultiplexedConnection) -> Loss {
-    let outbound = &shared.link.outbound;
+pub(super) async fn run(shared: Arc<Shared>, shard: Arc<Shard>, commands: MultiplexedConnection) -> Loss {
+    let outbound = &shard.outbound;
     let mut in_flight: FuturesUnordered<Sending> = FuturesUnordered::new();
     loop {
         while in_flight.len() < IN_FLIGHT_MAX {
@@ -181,62 +197,81 @@ pub(super) async fn run(shared: Arc<Shared>, commands: MultiplexedConnection) ->
             if batch.is_empty() {
                 break;
             }
-            let mut sending: Sending = Box::pin(send(batch, &shared, commands.clone()));
+            let mut sending: Sending = Box::pin(send(batch, &shared, shard.sharded, commands.clone()));
             // The first poll puts the pipeline into the writer's queue (or its waiting line), which keeps the order.
             match poll_fn(|context| Poll::Ready(sending.as_mut().poll(context))).await {
-                Poll::Ready(sent) => finish(&shared, &sent),
+                Poll::Ready(sent) => finish(&shared, &shard, sent),
                 Poll::Pending => in_flight.push(sending),
             }
         }
         tokio::select! {
-            Some(sent) = in_flight.next(), if !in_flight.is_empty() => finish(&shared, &sent),
+            Some(sent) = in_flight.next(), if !in_flight.is_empty() => finish(&shared, &shard, sent),
             () = outbound.filled.notified(), if in_flight.len() < IN_FLIGHT_MAX => {}
         }
     }
 }
 
-fn finish(shared: &Shared, sent: &Sent) {
+fn finish(shared: &Shared, shard: &Shard, sent: Sent) {
     if sent.failed > 0 {
         shared.metrics.dropped(Dropped::Failed, sent.failed);
     }
     if let Some(error) = &sent.error {
         tracing::debug!(%error, events = sent.events, "a publish failed");
     }
-    shared.link.outbound.done();
+    shared.link.heed(shard, sent.refusal);
+    for (holder, item) in sent.moved {
+        shared.link.send_on(&holder, item, shared);
+    }
+    shard.outbound.done();
 }
 
 fn send(
     batch: Vec<Outgoing>,
     shared: &Shared,
+    sharded: bool,
     mut commands: MultiplexedConnection,
 ) -> impl Future<Output = Sent> + Send + use<> {
+    let publish = if sharded { "SPUBLISH" } else { "PUBLISH" };
     let mut pipeline = redis::pipe();
-    for item in &batch {
-        match item {
-            Outgoing::Message { channel, payload, .. } => {
-                pipeline.cmd("PUBLISH").arg(channel).arg(payload.as_slice());
+    for Outgoing { name, what, .. } in &batch {
+        match what {
+            What::Message { payload, .. } => pipeline.cmd(publish).arg(name).arg(payload.as_slice()),
+            What::GiveBack { limit } => {
+                pipeline.cmd("EVALSHA").arg(shared.link.scripts.take.get_hash()).arg(1).arg(name).arg(*limit).arg(-1)
             }
-            Outgoing::GiveBack { class, user, limit } => {
-                pipeline.cmd("EVALSHA").arg(shared.link.scripts.take.get_hash()).arg(1);
-                pipeline.arg(shared.link.keys.rate(*class, *user)).arg(*limit).arg(-1);
-            }
-        }
+        };
     }
-    let events: Vec<u64> = batch.iter().map(Outgoing::events).collect();
+    let events = batch.iter().map(Outgoing::events).sum();
     async move {
-        let answers: RedisResult<Vec<Value>> = commands.send_packed_commands(&pipeline, 0, events.len()).await;
-        let total = events.iter().sum();
+        let mut sent = Sent { events, failed: 0, error: None, refusal: None, moved: Vec::new() };
+        let answers: RedisResult<Vec<Value>> = commands.send_packed_commands(&pipeline, 0, batch.len()).await;
         match answers {
             Ok(answers) => {
-                let failed = answers
-                    .iter()
-                    .zip(&events)
-                    .filter(|(answer, _)| matches!(answer, Value::ServerError(_)))
-                    .map(|(_, events)| *events)
-                    .sum();
-                Sent { events: total, failed, error: None }
+                for (answer, item) in answers.into_iter().zip(batch) {
+                    if let Value::ServerError(error) = answer {
+                        sent.refused(&error, item);
+                    }
+                }
             }
-            Err(error) => Sent { events: total, failed: total, error: Some(error) },
+            Err(error) => {
+                sent.failed = events;
+                sent.error = Some(error);
+            }
+        }
+        sent
+    }
+}
+
+impl Sent {
+    fn refused(&mut self, error: &ServerError, mut item: Outgoing) {
+        self.refusal = error.kind();
+        let holder = error.details().filter(|_| error.kind() == Some(ServerErrorKind::Moved) && !item.sent_on);
+        match holder.and_then(|details| details.split_ascii_whitespace().nth(1)) {
+            Some(holder) => {
+                item.sent_on = true;
+                self.moved.push((holder.to_owned(), item));
+            }
+            None => self.failed += item.events(),
         }
     }
 }

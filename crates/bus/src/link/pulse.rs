@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use hubbub_protocol::mutation::{self, Mutation};
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use tokio::time::MissedTickBehavior;
 
-use super::Loss;
+use super::shard::{Loss, Shard};
 use crate::envelope;
 use crate::shared::Shared;
 
@@ -67,7 +68,8 @@ impl Pulse {
 }
 
 /// Sends until the link does not bring them back any more.
-pub(super) async fn run(shared: Arc<Shared>, mut commands: MultiplexedConnection) -> Loss {
+pub(super) async fn run(shared: Arc<Shared>, shard: Arc<Shard>, mut commands: MultiplexedConnection) -> Loss {
+    let channel = shared.link.keys.pulse(shard.id);
     let mut ticks = tokio::time::interval(INTERVAL);
     // After a pause of this process one message is sent, not all that were missed.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -75,12 +77,12 @@ pub(super) async fn run(shared: Arc<Shared>, mut commands: MultiplexedConnection
     loop {
         ticks.tick().await;
         number += 1;
-        if !shared.link.pulse.sends(number) {
+        if !shard.pulse.sends(number) && !mutation::is(Mutation::NoWatchdog) {
             return Loss::Silent;
         }
         let Ok(payload) = envelope::encode_pulse(number) else { continue };
         let mut publish = redis::cmd("PUBLISH");
-        publish.arg(&shared.link.keys.pulse).arg(payload).set_no_response(true);
+        publish.arg(&channel).arg(payload).set_no_response(true);
         // A writer that is stuck counts as a miss, and the next tick sees it.
         if let Ok(Err(error)) = tokio::time::timeout(INTERVAL, publish.exec_async(&mut commands)).await {
             return Loss::Redis(error);

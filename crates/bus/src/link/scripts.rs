@@ -1,6 +1,11 @@
 //! The Lua scripts that Redis runs, each atomic and bounded.
 //!
-//! Each names every key it touches, and all keys of one call share a hash tag, so that Redis Cluster stays possible.
+//! Each names every key it touches, and all keys of one call share a hash tag, as Redis Cluster wants it.
+//!
+//! Nodes of two versions run side by side during an upgrade, each with its own text of a script over the same keys.
+//! Therefore: arguments and answers are only ever extended at their end, a script does without what an older node does
+//! not pass, and a node does without what an older script does not answer. What a key holds keeps its form, or gets a new
+//! name.
 
 use redis::Script;
 use redis::aio::MultiplexedConnection;

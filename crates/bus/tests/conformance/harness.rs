@@ -1,4 +1,4 @@
-//! Worlds in which the cases play: one bus inside a process, or several over one Redis.
+//! A node's bus as a case sees it, and waiting without sleeping.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +9,10 @@ use hubbub_protocol::{ClientMsgId, MessageId, RoomEvent, RoomId, Seq, Timestamp,
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::redis_server::RedisServer;
+use crate::redis_topologies::Server;
 
 /// Nothing that is waited for takes this long; it only ends a test that would hang.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// One engine and what it needs.
-pub(crate) struct World {
-    pub(crate) server: Option<RedisServer>,
-    alone: Option<Node>,
-}
 
 /// A node's bus and what it was told.
 #[derive(Clone)]
@@ -28,32 +22,23 @@ pub(crate) struct Node {
     pub(crate) registry: prometheus::Registry,
 }
 
-impl World {
-    pub(crate) async fn in_process() -> Self {
-        Self { server: None, alone: Some(Node::open(BusConfig::in_process("alone")).await) }
-    }
-
-    pub(crate) async fn redis() -> Self {
-        Self { server: Some(RedisServer::start()), alone: None }
-    }
-
-    /// One more node; in process it is always the same.
-    pub(crate) async fn node(&self, name: &str) -> Node {
-        match (&self.alone, &self.server) {
-            (Some(alone), _) => alone.clone(),
-            (None, Some(server)) => Node::open(config(server, name)).await,
-            (None, None) => unreachable!("a world has an engine"),
-        }
-    }
+/// Settings with short times, over this server.
+pub(crate) fn config(server: &Server, name: &str) -> BusConfig {
+    config_of(name, server.url())
 }
 
-/// Settings with short times, over this server.
-pub(crate) fn config(server: &RedisServer, name: &str) -> BusConfig {
+/// Settings with short times, over this address.
+pub(crate) fn config_of(name: &str, url: impl Into<String>) -> BusConfig {
     BusConfig {
         lease: Duration::from_secs(1),
         unsubscribe_delay: Duration::from_millis(50),
-        ..BusConfig::redis(name, server.url())
+        ..BusConfig::redis(name, url)
     }
+}
+
+/// A connection of the test's own.
+pub(crate) async fn client(server: &Server) -> redis::aio::MultiplexedConnection {
+    redis::Client::open(server.steering_url()).unwrap().get_multiplexed_async_connection().await.unwrap()
 }
 
 impl Node {

@@ -1,13 +1,14 @@
-//! Rates per user, on both engines.
+//! Rates per user, in every form.
 
 use std::time::Duration;
 
 use hubbub_bus::{RateClass, RateVerdict};
 use hubbub_protocol::UserId;
 
-use crate::harness::{World, eventually};
+use crate::harness::eventually;
+use crate::world::World;
 
-on_both_engines! {
+on_every_form! {
     a_burst_is_exactly_the_limit
     classes_and_users_have_their_own
     what_is_given_back_can_be_taken_again

@@ -3,10 +3,11 @@
 use hubbub_bus::{Bus, NodeLease, Scope};
 use hubbub_protocol::{SessionId, UserId};
 
-use crate::harness::{Node, World, config, eventually};
-use crate::redis_server::RedisServer;
+use crate::harness::{Node, client, config, eventually};
+use crate::redis_topologies::Server;
+use crate::world::World;
 
-on_both_engines! {
+on_every_form! {
     a_node_lists_itself_and_its_sessions
 }
 
@@ -36,7 +37,7 @@ async fn names(bus: &Bus) -> Vec<String> {
 
 #[tokio::test]
 async fn two_nodes_of_one_name_are_two() {
-    let server = RedisServer::start();
+    let server = Server::start();
     let (one, two) = (Node::open(config(&server, "twin")).await, Node::open(config(&server, "twin")).await);
     assert_ne!(one.bus.instance(), two.bus.instance());
     assert_eq!(names(&one.bus).await, ["twin", "twin"]);
@@ -53,7 +54,7 @@ async fn two_nodes_of_one_name_are_two() {
 
 #[tokio::test]
 async fn what_a_dead_node_held_is_free_after_its_lease() {
-    let server = RedisServer::start();
+    let server = Server::start();
     let survivor = Node::open(config(&server, "survivor")).await;
     let victim = Node::open(config(&server, "victim")).await;
     let scope = Scope::User(UserId::new());
@@ -69,7 +70,7 @@ async fn what_a_dead_node_held_is_free_after_its_lease() {
     drop(victim);
     eventually(async || survivor.bus.enter(scope, 1).await.is_ok()).await;
 
-    let mut client = server.client().await;
+    let mut client = client(&server).await;
     let key = format!("hubbub:{{nodes}}:sessions:{instance}");
     eventually(async || redis::cmd("EXISTS").arg(&key).query_async::<u64>(&mut client.clone()).await.unwrap() == 0)
         .await;
@@ -80,12 +81,12 @@ async fn what_a_dead_node_held_is_free_after_its_lease() {
 
 #[tokio::test]
 async fn everything_is_listed_anew_when_redis_forgets() {
-    let server = RedisServer::start();
+    let server = Server::start();
     let (one, two) = (Node::open(config(&server, "one")).await, Node::open(config(&server, "two")).await);
     let scope = Scope::User(UserId::new());
     let _place = one.bus.enter(scope, 1).await.unwrap();
     one.bus.session_started(SessionId::new(), UserId::new());
-    let () = redis::cmd("FLUSHALL").query_async(&mut server.client().await).await.unwrap();
+    let () = redis::cmd("FLUSHALL").query_async(&mut client(&server).await).await.unwrap();
     eventually(async || names(&two.bus).await == ["one", "two"]).await;
     eventually(async || one.bus.nodes().await.unwrap().iter().map(|node| node.sessions).sum::<u64>() == 1).await;
     eventually(async || two.bus.enter(scope, 1).await.is_err()).await;
@@ -93,12 +94,12 @@ async fn everything_is_listed_anew_when_redis_forgets() {
 
 #[tokio::test]
 async fn nothing_stays_for_ever() {
-    let server = RedisServer::start();
+    let server = Server::start();
     let node = Node::open(config(&server, "one")).await;
     let _place = node.bus.enter(Scope::User(UserId::new()), 5).await.unwrap();
     node.bus.take(hubbub_bus::RateClass::Sends, UserId::new(), 30).await;
     node.bus.session_started(SessionId::new(), UserId::new());
-    let mut client = server.client().await;
+    let mut client = client(&server).await;
     let keys = async |client: &mut redis::aio::MultiplexedConnection| -> Vec<String> {
         redis::cmd("KEYS").arg("*").query_async(client).await.unwrap()
     };
@@ -121,9 +122,9 @@ async fn nothing_stays_for_ever() {
 
 #[tokio::test]
 async fn scripts_that_were_flushed_are_loaded_again() {
-    let server = RedisServer::start();
+    let server = Server::start();
     let node = Node::open(config(&server, "one")).await;
-    let mut client = server.client().await;
+    let mut client = client(&server).await;
     for _ in 0..3 {
         let () = redis::cmd("SCRIPT").arg("FLUSH").query_async(&mut client).await.unwrap();
         let (scope, user) = (Scope::User(UserId::new()), UserId::new());
@@ -143,7 +144,7 @@ async fn scripts_that_were_flushed_are_loaded_again() {
 
 #[tokio::test]
 async fn a_node_that_was_reaped_while_it_slept_lists_everything_anew() {
-    let server = RedisServer::start();
+    let server = Server::start();
     let (sleeper, other) = (Node::open(config(&server, "sleeper")).await, Node::open(config(&server, "other")).await);
     let scope = Scope::User(UserId::new());
     let _place = sleeper.bus.enter(scope, 1).await.unwrap();
@@ -154,7 +155,7 @@ async fn a_node_that_was_reaped_while_it_slept_lists_everything_anew() {
     };
     eventually(async || lists(1).await).await;
     // What the others do to a node whose lease has run out, at once.
-    let mut client = server.client().await;
+    let mut client = client(&server).await;
     let instance = sleeper.bus.instance();
     let mut reaping = redis::pipe();
     reaping.cmd("DEL").arg(format!("hubbub:{{nodes}}:lease:{instance}"));

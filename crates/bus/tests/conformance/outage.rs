@@ -1,53 +1,15 @@
 //! Redis dies, freezes, comes late, or cuts one connection: the bus notices, says so once, and heals by itself.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use hubbub_bus::{BusConfig, Notice, RateClass, Scope};
 use hubbub_protocol::{RoomId, UserId};
 
-use crate::harness::{Node, config, event, eventually};
-use crate::redis_server::RedisServer;
-
-/// Publishes one event after the other until it is dropped.
-struct Load(tokio::task::JoinHandle<()>, Arc<AtomicU64>);
-
-impl Load {
-    fn start(node: &Node, room: RoomId) -> Self {
-        let (bus, seq) = (node.bus.clone(), Arc::new(AtomicU64::new(0)));
-        let next = Arc::clone(&seq);
-        Self(
-            tokio::spawn(async move {
-                loop {
-                    let seq = next.fetch_add(1, Ordering::SeqCst) + 1;
-                    bus.publish(&[event(room, seq)]);
-                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-                }
-            }),
-            seq,
-        )
-    }
-
-    fn published(&self) -> u64 {
-        self.1.load(Ordering::SeqCst)
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Waits until something arrives that was published after this call.
-async fn flows(load: &Load, node: &Node) {
-    let after = load.published();
-    while node.event().await.seq <= after {}
-}
+use crate::harness::{Node, client, config, event, eventually};
+use crate::load::{Load, flows};
+use crate::redis_topologies::Server;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_under_load_it_heals_without_a_new_subscription() {
-    let mut server = RedisServer::start();
+    let mut server = Server::start();
     let (here, there) = (Node::open(config(&server, "here")).await, Node::open(config(&server, "there")).await);
     let room = RoomId::new();
     there.bus.subscribe(room).await.unwrap();
@@ -71,7 +33,7 @@ async fn killed_under_load_it_heals_without_a_new_subscription() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_server_is_noticed_and_heals() {
-    let server = RedisServer::start();
+    let server = Server::start();
     let (here, there) = (Node::open(config(&server, "here")).await, Node::open(config(&server, "there")).await);
     let room = RoomId::new();
     there.bus.subscribe(room).await.unwrap();
@@ -93,7 +55,7 @@ async fn a_frozen_server_is_noticed_and_heals() {
 
 #[tokio::test]
 async fn absent_at_the_start_it_is_found_when_it_comes() {
-    let mut server = RedisServer::absent();
+    let mut server = Server::absent();
     let node = Node::open(config(&server, "early")).await;
     assert!(!node.bus.is_up() && node.bus.is_shared());
     let room = RoomId::new();
@@ -120,12 +82,12 @@ async fn absent_at_the_start_it_is_found_when_it_comes() {
 
 #[tokio::test]
 async fn a_subscriber_connection_that_is_cut_is_made_again() {
-    let server = RedisServer::start();
+    let server = Server::start();
     let node = Node::open(config(&server, "node")).await;
     let room = RoomId::new();
     node.bus.subscribe(room).await.unwrap();
     for seq in 1..=3 {
-        let mut client = server.client().await;
+        let mut client = client(&server).await;
         let cut: u64 =
             redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("PUBSUB").query_async(&mut client).await.unwrap();
         assert_eq!(cut, 1);
@@ -138,7 +100,7 @@ async fn a_subscriber_connection_that_is_cut_is_made_again() {
 
 #[tokio::test]
 async fn the_share_of_a_limit_follows_the_nodes_last_seen() {
-    let mut server = RedisServer::start();
+    let mut server = Server::start();
     let nodes = [
         Node::open(config(&server, "a")).await,
         Node::open(config(&server, "b")).await,
@@ -158,13 +120,13 @@ async fn the_share_of_a_limit_follows_the_nodes_last_seen() {
 
 #[tokio::test]
 async fn foreign_messages_are_counted_and_skipped() {
-    let server = RedisServer::start();
+    let server = Server::start();
     let node = Node::open(config(&server, "node")).await;
     let room = RoomId::new();
     node.bus.subscribe(room).await.unwrap();
     let newer = rmp_serde::to_vec_named(&serde_json::json!({"v": 2, "k": "event", "d": 1})).unwrap();
     let other = rmp_serde::to_vec_named(&serde_json::json!({"v": 1, "k": "typing", "d": 1})).unwrap();
-    let mut client = server.client().await;
+    let mut client = client(&server).await;
     for payload in [&newer[..], &other, b"\xc1", b"", &[0x91; 4096]] {
         let () = redis::cmd("PUBLISH")
             .arg(format!("hubbub:room:{{{room}}}"))
@@ -180,7 +142,7 @@ async fn foreign_messages_are_counted_and_skipped() {
 
 #[tokio::test]
 async fn a_full_queue_drops_and_counts() {
-    let server = RedisServer::start();
+    let server = Server::start();
     let node = Node::open(BusConfig { queue_messages_max: 10, ..config(&server, "node") }).await;
     let room = RoomId::new();
     // One call is not interrupted by the sender, so what does not fit cannot have been sent in between.

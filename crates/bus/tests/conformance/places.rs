@@ -1,4 +1,4 @@
-//! Connections per user and per address, on both engines.
+//! Connections per user and per address, in every form.
 
 use std::net::IpAddr;
 use std::task::Poll;
@@ -6,9 +6,11 @@ use std::task::Poll;
 use hubbub_bus::{Full, Place, Scope};
 use hubbub_protocol::UserId;
 
-use crate::harness::{World, eventually};
+use crate::harness::{Node, client, config, eventually};
+use crate::redis_topologies::Server;
+use crate::world::World;
 
-on_both_engines! {
+on_every_form! {
     no_more_than_the_limit_over_all_nodes
     a_place_that_is_left_is_free
     many_at_once_get_no_more_than_the_limit
@@ -114,9 +116,9 @@ async fn an_arrival_that_gives_up_holds_nothing(world: World) {
 
 #[tokio::test]
 async fn a_place_that_was_granted_to_nobody_is_left() {
-    let world = World::redis().await;
-    let node = world.node("a").await;
-    let client = world.server.as_ref().unwrap().client().await;
+    let server = Server::start();
+    let node = Node::open(config(&server, "a")).await;
+    let client = client(&server).await;
     for _ in 0..50 {
         let scope = Scope::User(UserId::new());
         let mut entering = Box::pin(node.bus.enter(scope, 1));

@@ -1,12 +1,13 @@
-//! Publishing and subscribing, on both engines.
+//! Publishing and subscribing, in every form.
 
 use std::sync::Arc;
 
 use hubbub_protocol::{RoomEvent, RoomEventData, RoomId};
 
-use crate::harness::{World, event, eventually};
+use crate::harness::{event, eventually};
+use crate::world::World;
 
-on_both_engines! {
+on_every_form! {
     what_is_published_arrives_as_it_was
     order_is_kept_over_batches_of_all_sizes
     only_subscribed_rooms_arrive
@@ -53,7 +54,7 @@ async fn order_is_kept_over_batches_of_all_sizes(world: World) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ones_own_events_arrive_once() {
-    let world = World::redis().await;
+    let world = World::single().await;
     let (here, there) = (world.node("here").await, world.node("there").await);
     let room = RoomId::new();
     here.bus.subscribe(room).await.unwrap();

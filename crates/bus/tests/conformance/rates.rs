@@ -6,7 +6,8 @@ use hubbub_bus::gcra::{Cell, PERIOD_MICROS, SCRIPT, Verdict};
 use redis::Script;
 use redis::aio::MultiplexedConnection;
 
-use crate::redis_server::RedisServer;
+use crate::harness::client;
+use crate::redis_topologies::Server;
 
 /// Any moment will do; this one has as many digits as today's.
 const START: u64 = 1_800_000_000_000_000;
@@ -129,8 +130,8 @@ async fn script(redis: &mut MultiplexedConnection, key: &str, limit: u64, units:
 
 #[tokio::test]
 async fn the_script_equals_the_rule_over_hours() {
-    let server = RedisServer::start();
-    let mut redis = server.client().await;
+    let server = Server::start();
+    let mut redis = client(&server).await;
     for limit in [1, 7, 30, 100, 70_000, 99_999_989] {
         let (mut cell, mut steps, mut now) = (Cell::default(), Steps(limit), START);
         let key = format!("cell:{limit}");
@@ -155,8 +156,8 @@ async fn the_script_equals_the_rule_over_hours() {
 
 #[tokio::test]
 async fn the_script_keeps_the_steady_rate() {
-    let server = RedisServer::start();
-    let mut redis = server.client().await;
+    let server = Server::start();
+    let mut redis = client(&server).await;
     let (limit, minutes, mut now, mut granted) = (30, 3 * 60, START, 0);
     while now < START + minutes * PERIOD_MICROS {
         let verdict = script(&mut redis, "steady", limit, 1, now).await;

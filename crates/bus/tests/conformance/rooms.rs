@@ -2,25 +2,25 @@
 
 use hubbub_protocol::RoomId;
 
-use crate::harness::{Node, config, event, within};
-use crate::redis_server::RedisServer;
+use crate::harness::{Node, client, config, event, within};
+use crate::redis_topologies::Server;
 
 const ROOMS: usize = 5_000;
 
-async fn calls(server: &RedisServer, command: &str) -> u64 {
-    let stats: String = redis::cmd("INFO").arg("commandstats").query_async(&mut server.client().await).await.unwrap();
+async fn calls(server: &Server, command: &str) -> u64 {
+    let stats: String = redis::cmd("INFO").arg("commandstats").query_async(&mut client(server).await).await.unwrap();
     let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
     line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
 }
 
-async fn subscribers(server: &RedisServer) -> usize {
-    let list: String = redis::cmd("CLIENT").arg("LIST").query_async(&mut server.client().await).await.unwrap();
+async fn subscribers(server: &Server) -> usize {
+    let list: String = redis::cmd("CLIENT").arg("LIST").query_async(&mut client(server).await).await.unwrap();
     list.lines().filter(|line| !line.contains(" sub=0 ")).count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousands_of_rooms_travel_in_batches_on_one_connection() {
-    let mut server = RedisServer::start();
+    let mut server = Server::start();
     let (here, there) = (Node::open(config(&server, "here")).await, Node::open(config(&server, "there")).await);
     let rooms: Vec<RoomId> = (0..ROOMS).map(|_| RoomId::new()).collect();
     let calls_before = calls(&server, "subscribe").await;
@@ -59,7 +59,7 @@ async fn thousands_of_rooms_travel_in_batches_on_one_connection() {
 
 #[tokio::test]
 async fn a_subscription_that_is_not_waited_for_is_not_held() {
-    let server = RedisServer::start();
+    let server = Server::start();
     let node = Node::open(config(&server, "node")).await;
     let room = RoomId::new();
     for _ in 0..100 {

@@ -10,7 +10,7 @@ use hubbub_bus::{BusConfig, RateClass};
 use hubbub_protocol::{RoomId, UserId};
 
 use crate::harness::{Node, event};
-use crate::redis_server::RedisServer;
+use crate::redis_topologies::Server;
 
 /// Tells the inner case where the server is.
 const URL: &str = "HUBBUB_TEST_REDISS_URL";
@@ -30,14 +30,23 @@ fn run_inner(case: &str, url: &str, roots: &Path) -> bool {
 
 #[test]
 fn a_trusted_server_is_used_and_a_strange_one_is_not() {
-    let server = RedisServer::start_tls();
+    let server = Server::start_tls();
     let stranger = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let strange_roots = server.folder().join("strange.pem");
     std::fs::write(&strange_roots, stranger.cert.pem()).unwrap();
     let url = server.url();
     assert!(url.starts_with("rediss://"));
-    assert!(run_inner("tls::inner_trusted", &url, &server.folder().join("server.pem")));
+    assert!(run_inner("tls::inner_trusted", &url, &server.certificate()));
     assert!(run_inner("tls::inner_strange", &url, &strange_roots));
+}
+
+#[tokio::test]
+async fn a_private_authority_is_trusted_by_its_file() {
+    let (server, stranger) = (Server::start_tls(), Server::start_tls());
+    let with = |ca_file| BusConfig { ca_file: Some(ca_file), ..BusConfig::redis("tls", server.url()) };
+    let node = Node::open(with(server.certificate())).await;
+    assert!(node.bus.is_up());
+    assert!(!Node::open(with(stranger.certificate())).await.bus.is_up(), "a strange authority is trusted");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::node::Node;
 
 /// Shows what this is, which node, how it is, and how to connect.
 pub(super) async fn show(State(node): State<Arc<Node>>) -> Response {
-    let state = match (node.refuses(), node.chat.store_is_up(), node.chat.bus().is_up()) {
+    let state = match (node.admission.refuses().is_some(), node.chat.store_is_up(), node.chat.bus().is_up()) {
         (true, ..) => "about to stop, or full",
         (_, false, _) => "without its database: reading what is remembered, refusing writes",
         (_, _, false) => "serving, without Redis: somewhat slower between nodes",

@@ -3,7 +3,7 @@
 //! Must never hold internal text.
 
 use axum::body::Body;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use hubbub_chat::RateVerdict;
 use hubbub_protocol::{Refusal, WireError};
@@ -36,6 +36,12 @@ pub(crate) fn refused(refusal: &Refusal) -> Response<Body> {
     if let Some(wait) = refusal.retry_after_ms {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.div_ceil(1000)));
     }
+    response
+}
+
+/// The last answer on its connection.
+pub(crate) fn last(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

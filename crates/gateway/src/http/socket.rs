@@ -13,7 +13,6 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Request, Response};
-use hubbub_protocol::CloseCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,12 +27,12 @@ use tokio_rustls::server::TlsStream;
 use super::patient::Patient;
 use super::upgrade::{self, Accepted};
 use super::{identify, respond};
+use crate::admission::{Reason, Stranger};
 use crate::connection::Connection;
-use crate::gateway::spread_retry;
 use crate::link::Link;
 use crate::node::Node;
 use crate::outbox::Outbox;
-use crate::session::Visitor;
+use crate::session::{Seating, Visitor};
 use crate::transport::Transport;
 
 /// Most header lines of a request.
@@ -47,6 +46,9 @@ const KEEP_ALIVE_EXTRA: Duration = Duration::from_secs(1);
 
 /// How long an answer may wait for a peer that does not read it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long somebody has who will be refused: from an address with no place left, or by a node that is about to stop.
+const REFUSED_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A time limit of none: longer than any process runs.
 const NO_TIMEOUT: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -71,18 +73,56 @@ impl Socket for TlsStream<TcpStream> {
     }
 }
 
-/// Serves one socket until HTTP is over; a WebSocket goes on in a task of its own.
-pub(crate) async fn serve(node: Arc<Node>, tcp: TcpStream, address: IpAddr, tls: Option<Arc<ServerConfig>>) {
+/// Serves one socket until HTTP is over; a WebSocket goes on in a task of its own. Who comes from an address that has no
+/// place for one more stranger (`knock` of none) has little time to ask, and is refused.
+pub(crate) async fn serve(
+    node: Arc<Node>,
+    tcp: TcpStream,
+    address: IpAddr,
+    knock: Option<Stranger>,
+    tls: Option<Arc<ServerConfig>>,
+) {
     let timeout = node.chat.limits().handshake_timeout;
-    let deadline = Instant::now() + if timeout.is_zero() { NO_TIMEOUT } else { timeout };
+    let timeout = if timeout.is_zero() { NO_TIMEOUT } else { timeout };
+    let deadline = Instant::now() + if knock.is_none() { timeout.min(REFUSED_TIMEOUT) } else { timeout };
+    let peer = Peer { address, knock: Arc::new(Mutex::new(Knock::from(knock))), deadline };
     match tls {
-        None => serve_http(node, tcp, address, deadline).await,
+        None => serve_http(node, tcp, peer).await,
         Some(config) => {
+            let accepting = TlsAcceptor::from(config).accept(tcp);
             // A peer that fails or never ends its TLS handshake is simply closed: nothing could be read by it.
-            if let Ok(Ok(stream)) = tokio::time::timeout_at(deadline, TlsAcceptor::from(config).accept(tcp)).await {
-                serve_http(node, stream, address, deadline).await;
+            let accepted = tokio::select! {
+                accepted = accepting => accepted.ok(),
+                () = too_late(&node, deadline) => None,
+            };
+            if let Some(stream) = accepted {
+                serve_http(node, stream, peer).await;
             }
         }
+    }
+}
+
+/// Who is at the other end, before the first request.
+struct Peer {
+    address: IpAddr,
+    knock: Arc<Mutex<Knock>>,
+    /// By when its first request has come.
+    deadline: Instant,
+}
+
+/// Where a socket stands with the bound of its address.
+enum Knock {
+    /// It counts as a stranger.
+    Counted(Stranger),
+    /// It is one too many.
+    Refused,
+    /// It has asked for something.
+    Answered,
+}
+
+impl From<Option<Stranger>> for Knock {
+    fn from(stranger: Option<Stranger>) -> Self {
+        stranger.map_or(Self::Refused, Self::Counted)
     }
 }
 
@@ -91,6 +131,7 @@ struct Front {
     node: Arc<Node>,
     address: IpAddr,
     seen: Arc<AtomicBool>,
+    knock: Arc<Mutex<Knock>>,
     accepted: Arc<Mutex<Option<Accepted>>>,
 }
 
@@ -102,6 +143,15 @@ impl hyper::service::Service<Request<Incoming>> for Front {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.seen.store(true, Ordering::Release);
         let (node, address, slot) = (Arc::clone(&self.node), self.address, Arc::clone(&self.accepted));
+        let knock = std::mem::replace(&mut *self.knock.lock(), Knock::Answered);
+        let stranger = match knock {
+            Knock::Counted(stranger) => Some(stranger),
+            Knock::Answered => None,
+            Knock::Refused => {
+                let refusal = node.admission.refuse(Reason::Address);
+                return Box::pin(async move { Ok(respond::last(respond::refused(&refusal))) });
+            }
+        };
         Box::pin(async move {
             if let Err(refusal) = identify::check_host(&request) {
                 return Ok(respond::refused(&refusal));
@@ -109,14 +159,14 @@ impl hyper::service::Service<Request<Incoming>> for Front {
             if request.uri().path() != upgrade::PATH {
                 return Ok(super::api::serve(node, request).await);
             }
-            let (response, accepted) = upgrade::answer(&node, &request, address).await;
+            let (response, accepted) = upgrade::answer(&node, &request, address, stranger).await;
             *slot.lock() = accepted;
             Ok(response)
         })
     }
 }
 
-async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, address: IpAddr, deadline: Instant) {
+async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, peer: Peer) {
     let limits = node.chat.limits();
     let head_bytes_max = usize::try_from(limits.handshake_bytes_max).unwrap_or(usize::MAX);
     let timeout = limits.handshake_timeout;
@@ -127,10 +177,11 @@ async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, address: IpAddr, dead
         builder.max_header_size(head_bytes_max).max_buf_size(head_bytes_max.max(BUFFER_BYTES_MIN));
     }
     let seen = Arc::new(AtomicBool::new(false));
-    let front = Front { node: Arc::clone(&node), address, seen: Arc::clone(&seen), accepted: Arc::default() };
+    let Peer { address, knock, deadline } = peer;
+    let front = Front { node: Arc::clone(&node), address, seen: Arc::clone(&seen), knock, accepted: Arc::default() };
     let socket = Patient::new(socket, WRITE_TIMEOUT);
     let mut connection = Box::new(builder.serve_connection(TokioIo::new(socket), front));
-    let mut ending = Some(Box::pin(node.door_closed()));
+    let mut ending = Some(Box::pin(node.admission.door_closed()));
     let mut is_ending = false;
     let serving = poll_fn(|context| {
         if ending.as_mut().is_some_and(|ending| ending.as_mut().poll(context).is_ready()) {
@@ -147,7 +198,7 @@ async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, address: IpAddr, dead
     });
     let in_time = tokio::select! {
         outcome = serving => Some(outcome),
-        () = late(&seen, deadline) => None,
+        () = unseen(&node, &seen, deadline) => None,
     };
     let parts = connection.into_parts();
     let mut socket = parts.io.into_inner();
@@ -174,11 +225,21 @@ async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, address: IpAddr, dead
     }
 }
 
-/// Resolves when no request head has come by the deadline.
-async fn late(seen: &AtomicBool, deadline: Instant) {
-    tokio::time::sleep_until(deadline).await;
+/// Resolves when no request head has come in time.
+async fn unseen(node: &Node, seen: &AtomicBool, deadline: Instant) {
+    too_late(node, deadline).await;
     if seen.load(Ordering::Acquire) {
         std::future::pending::<()>().await;
+    }
+}
+
+/// Resolves at the deadline, or soon after the door was closed: nobody who has said nothing yet holds up the end of a node.
+async fn too_late(node: &Node, deadline: Instant) {
+    tokio::select! {
+        () = tokio::time::sleep_until(deadline) => {}
+        () = node.admission.door_closed() => {
+            tokio::time::sleep_until(deadline.min(Instant::now() + REFUSED_TIMEOUT)).await;
+        }
     }
 }
 
@@ -191,11 +252,8 @@ fn begin(node: &Arc<Node>, transport: Transport, accepted: Accepted, first: Byte
     node.connections.insert(link.id, Arc::clone(&link));
     node.metrics.connections.inc();
     node.metrics.connects.inc();
-    let visitor = Visitor::begin(Arc::clone(node), &link, accepted.proof, accepted.place, accepted.seat);
-    if node.is_ending() {
-        // It took its seat before the door was closed and comes after everybody else was told.
-        link.close_told(CloseCode::Restart, spread_retry(node.config.drain.spread));
-    }
-    let connection = Connection::new(link, accepted.parser, limits.connection_frames_per_10s, visitor);
+    let Accepted { parser, proof, place, seat, unauthenticated, .. } = accepted;
+    let visitor = Visitor::begin(Arc::clone(node), &link, proof, Seating::new(place, seat, unauthenticated));
+    let connection = Connection::new(link, parser, limits.connection_frames_per_10s, visitor);
     node.sockets.spawn(connection.run(first.to_vec()));
 }

@@ -19,7 +19,8 @@ use hyper::body::{Body as _, Incoming};
 
 use super::identify::{self, Presented};
 use super::respond;
-use crate::node::{Node, Seat};
+use crate::admission::{Seat, Stranger, Unauthenticated};
+use crate::node::Node;
 use crate::session::Proof;
 
 /// Where WebSockets are.
@@ -41,6 +42,8 @@ pub(super) struct Accepted {
     pub place: Place,
     /// Counts for the node.
     pub seat: Seat,
+    /// Counts until somebody signs on.
+    pub unauthenticated: Option<Unauthenticated>,
 }
 
 /// Answers an upgrade request.
@@ -48,8 +51,9 @@ pub(super) async fn answer(
     node: &Arc<Node>,
     request: &Request<Incoming>,
     address: IpAddr,
+    stranger: Option<Stranger>,
 ) -> (Response<Body>, Option<Accepted>) {
-    match accept(node, request, address).await {
+    match accept(node, request, address, stranger).await {
         Ok((response, accepted)) => (response, Some(accepted)),
         Err(Denied::Refused(refusal)) => {
             if refusal.code.code() / 10_000 == 2 {
@@ -77,6 +81,7 @@ async fn accept(
     node: &Arc<Node>,
     request: &Request<Incoming>,
     address: IpAddr,
+    stranger: Option<Stranger>,
 ) -> Result<(Response<Body>, Accepted), Denied> {
     let headers = request.headers();
     if !is_upgrade(request) {
@@ -91,9 +96,13 @@ async fn accept(
         key.ok_or_else(|| Refusal::new(ErrorCode::Malformed).because("Sec-WebSocket-Key has 16 bytes in base64."))?;
     let (codec, named) = choose_codec(headers)?;
     identify::check_origin(node, headers, request.uri())?;
-    let seat = node.take_seat().ok_or_else(|| Refusal::new(ErrorCode::Overloaded).retry_after(RETRY_AFTER_MS))?;
+    let seat = node.admission.take_seat()?;
     let place = node.chat.enter_address(address).await?;
     let proof = prove(node, headers).await?;
+    let unauthenticated = match proof {
+        Proof::None => Some(node.admission.enter_unauthenticated(stranger)?),
+        Proof::Identity(..) | Proof::Refused(_) => None,
+    };
     let extensions = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|value| value.to_str().ok());
     let agreement = if node.config.deflate { handshake::negotiate_deflate(extensions) } else { None };
     let mut response = Response::new(Body::empty());
@@ -117,7 +126,7 @@ async fn accept(
     };
     // Shared frames are compressed for the full window; who asked for a smaller one gets them as they are.
     let compress = agreement.is_some_and(|agreement| agreement.admits(usize::MAX));
-    Ok((response, Accepted { codec, compress, parser, address, proof, place, seat }))
+    Ok((response, Accepted { codec, compress, parser, address, proof, place, seat, unauthenticated }))
 }
 
 /// Whether this asks for a WebSocket of the version spoken here (RFC 6455 §4.2.1).
@@ -129,9 +138,6 @@ fn is_upgrade(request: &Request<Incoming>) -> bool {
         && has_token(headers, &UPGRADE, "websocket")
         && only(headers, &SEC_WEBSOCKET_VERSION).is_some_and(handshake::version_is_supported)
 }
-
-/// How long who is refused by a full or ending node waits, in milliseconds.
-const RETRY_AFTER_MS: u64 = 2_000;
 
 /// The first known sub-protocol in the client's order, and whether it was named at all.
 fn choose_codec(headers: &HeaderMap) -> Result<(Codec, bool), Refusal> {

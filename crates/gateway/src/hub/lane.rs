@@ -92,6 +92,12 @@ impl Lane {
         true
     }
 
+    /// The connections of its subscribers.
+    #[must_use]
+    pub fn links(&self) -> Vec<Arc<Link>> {
+        self.state.lock().subscribers.iter().map(|subscriber| Arc::clone(&subscriber.link)).collect()
+    }
+
     /// Removes a subscription; false when it is not here. An event may still be on its way.
     pub fn remove(&self, id: SubscriptionId) -> bool {
         let mut state = self.state.lock();

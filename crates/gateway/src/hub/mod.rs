@@ -3,6 +3,7 @@
 //! Owns the registry of rooms, their repair and their retirement. Must never know what a command is, and never wait
 //! for a socket.
 
+mod epoch;
 pub mod frames;
 pub mod lane;
 pub mod pace;
@@ -17,7 +18,8 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use hubbub_chat::{Chat, Notice};
-use hubbub_protocol::{RoomEvent, RoomId};
+use hubbub_protocol::{Epoch, RoomEvent, RoomId};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +35,8 @@ pub struct Hub {
     rooms: DashMap<RoomId, Arc<Room>>,
     chat: Arc<Chat>,
     delivery: Delivery,
+    /// The history that the rooms were filled from.
+    epoch: Mutex<Epoch>,
     /// Asks for a reconciliation at once.
     hurry: Notify,
     /// Ends what runs in the background.
@@ -44,7 +48,8 @@ impl Hub {
     #[must_use]
     pub fn start(chat: Arc<Chat>, tick: Tick, metrics: Arc<Metrics>, stop: CancellationToken) -> Arc<Self> {
         let delivery = Delivery { tick, metrics };
-        let hub = Arc::new(Self { rooms: DashMap::new(), chat, delivery, hurry: Notify::new(), stop });
+        let epoch = Mutex::new(chat.epoch());
+        let hub = Arc::new(Self { rooms: DashMap::new(), chat, delivery, epoch, hurry: Notify::new(), stop });
         let listener = Arc::downgrade(&hub);
         hub.chat.bus().attach(Arc::new(move |notice| {
             if let Some(hub) = listener.upgrade() {
@@ -95,10 +100,8 @@ impl Hub {
     pub fn retire(&self) {
         let idle: Vec<RoomId> = self.rooms.iter().filter(|room| room.is_idle()).map(|room| room.id).collect();
         for id in idle {
-            if let Some((_, room)) = self.rooms.remove_if(&id, |_, room| room.is_idle())
-                && room.ready.initialized()
-            {
-                self.chat.bus().unsubscribe(id);
+            if let Some((_, room)) = self.rooms.remove_if(&id, |_, room| room.is_idle()) {
+                self.let_go(&room);
             }
         }
     }

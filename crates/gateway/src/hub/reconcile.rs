@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hubbub_protocol::RoomId;
+use hubbub_protocol::mutation::{self, Mutation};
 
 use super::Hub;
+use super::epoch::EpochWatch;
 use super::repair::Cause;
 
 /// How long a lost last event may stay unnoticed while the bus is up.
@@ -27,6 +29,7 @@ impl Hub {
     pub(super) async fn reconcile_loop(self: Arc<Self>) {
         let mut round = 0u32;
         let mut was_up = true;
+        let mut epoch = EpochWatch::start();
         loop {
             let up = self.chat.bus().is_up();
             let pace = if up { PACE_UP } else { PACE_DOWN };
@@ -38,6 +41,8 @@ impl Hub {
             let up = self.chat.bus().is_up();
             let outage = !up || !was_up || hurried;
             was_up = up;
+            // First of all: the heads of another history tell nothing about rooms of this one.
+            epoch.look(&self).await;
             self.reconcile(if outage { Cause::Outage } else { Cause::Head }).await;
             round = round.wrapping_add(1);
             if round.is_multiple_of(RETIRE_EVERY) {
@@ -50,7 +55,7 @@ impl Hub {
     /// Asks the store for the heads of all followed rooms and repairs those that lag.
     async fn reconcile(self: &Arc<Self>, cause: Cause) {
         let ids: Vec<RoomId> = self.rooms.iter().filter(|room| room.head().is_some()).map(|room| room.id).collect();
-        for ids in ids.chunks(ROOMS_PER_QUERY) {
+        for ids in ids.chunks(ROOMS_PER_QUERY).filter(|_| !mutation::is(Mutation::NoReconcile)) {
             // While the store does not answer there is nothing to compare; the next round comes soon.
             let Ok(heads) = self.chat.heads(ids).await else { return };
             for (id, head) in heads {

@@ -35,7 +35,7 @@ impl Hub {
     }
 
     async fn replay(&self, room: &Arc<Room>, id: SubscriptionId, link: &Arc<Link>, mut cursor: Seq) {
-        while room.is_replaying(id) && link.outbox.closing().is_none() {
+        while room.is_replaying(id) && !room.is_dissolved() && link.outbox.closing().is_none() {
             let read = {
                 let _turn = link.replay_turn.lock().await;
                 link.outbox.drained().await;

@@ -26,6 +26,10 @@ pub struct Room {
     pub ready: OnceCell<()>,
     /// A repair is on its way.
     pub repairing: AtomicBool,
+    /// The bus was told that this room is followed; whoever takes that back tells it.
+    attached: AtomicBool,
+    /// Its history is over: nobody may follow it any more.
+    dissolved: AtomicBool,
     tail: Mutex<RoomTail>,
     lanes: RwLock<Vec<Arc<Lane>>>,
     /// Subscriptions that are still being replayed; taking one out cancels it. Held while something is pushed for
@@ -55,6 +59,7 @@ impl Membership {
 
 struct Replaying {
     member: Membership,
+    link: Arc<Link>,
     /// As [`Subscriber::ends_at`].
     ends_at: Seq,
 }
@@ -87,6 +92,8 @@ impl Room {
             id,
             ready: OnceCell::new(),
             repairing: AtomicBool::new(false),
+            attached: AtomicBool::new(false),
+            dissolved: AtomicBool::new(false),
             tail: Mutex::default(),
             lanes: RwLock::default(),
             replaying: Mutex::default(),
@@ -104,10 +111,35 @@ impl Room {
         self.held.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Whether nobody follows it or is about to.
+    /// Notes that the bus was told that it is followed.
+    pub fn attach(&self) {
+        self.attached.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the bus has to be told that it is followed no more; true once for each [`Room::attach`].
+    pub fn detach(&self) -> bool {
+        self.attached.swap(false, Ordering::SeqCst)
+    }
+
+    /// Whether its history is over.
+    #[must_use]
+    pub fn is_dissolved(&self) -> bool {
+        self.dissolved.load(Ordering::SeqCst)
+    }
+
+    /// Ends its history. Returns the connections that follow it; whoever enters from now on finds it dissolved.
+    pub fn dissolve(&self) -> Vec<Arc<Link>> {
+        self.dissolved.store(true, Ordering::SeqCst);
+        let mut links: Vec<Arc<Link>> =
+            self.replaying.lock().values().map(|replaying| Arc::clone(&replaying.link)).collect();
+        self.lanes.read().iter().for_each(|lane| links.extend(lane.links()));
+        links
+    }
+
+    /// Whether nobody follows it or is about to, or ever will: then nothing more is fetched for it.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.held.load(Ordering::Acquire) == 0
+        self.is_dissolved() || self.held.load(Ordering::Acquire) == 0
     }
 
     /// The newest seq that was delivered here; none before the room is ready.
@@ -226,10 +258,11 @@ impl Room {
     }
 
     /// Enters a subscription, which is replayed before it is live. It holds the room until it ends.
-    pub fn enter(&self, id: SubscriptionId, member: Membership, link: &Link) {
+    pub fn enter(&self, id: SubscriptionId, member: Membership, link: &Arc<Link>) {
         self.hold();
         link.subscriptions.fetch_add(1, Ordering::Relaxed);
-        self.replaying.lock().insert(id, Replaying { member, ends_at: Seq::MAX });
+        let replaying = Replaying { member, link: Arc::clone(link), ends_at: Seq::MAX };
+        self.replaying.lock().insert(id, replaying);
     }
 
     /// Whether a subscription is still there.
@@ -296,7 +329,7 @@ impl Room {
         };
         // Held until it stands in its lane: whoever ends it finds it in one place or the other.
         let mut replaying = self.replaying.lock();
-        let Some(Replaying { member, ends_at }) = replaying.remove(&id) else { return CatchUp::Ended };
+        let Some(Replaying { member, ends_at, .. }) = replaying.remove(&id) else { return CatchUp::Ended };
         if let Some((bytes, _)) = Joined::new(&rest).within(cursor, ends_at, Form::of(link)) {
             link.outbox.push(bytes, Class::Paced);
         }
@@ -319,7 +352,7 @@ impl Room {
     ) -> Option<Seq> {
         let joined = Joined::new(frames);
         let mut replaying = self.replaying.lock();
-        let Replaying { member, ends_at } = replaying.get(&id)?;
+        let Replaying { member, ends_at, .. } = replaying.get(&id)?;
         // The log may tell of a departure before the bus does.
         let mut departures = frames.iter().filter_map(|frames| departure(frames));
         let found = departures.find(|departure| member.is_ended_by(*departure));

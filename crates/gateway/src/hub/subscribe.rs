@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
+use hubbub_protocol::mutation::{self, Mutation};
 use hubbub_protocol::reply::{Gap, Subscribed};
 use hubbub_protocol::{ErrorCode, Refusal, RoomId, Seq};
 
 use super::Hub;
+use super::epoch::send_back;
 use super::lane::{SubscriptionId, next_subscription_id};
 use super::repair::Cause;
 use super::room::{Membership, Room};
@@ -104,6 +106,10 @@ impl Hub {
 
     /// Starts the replay, behind the reply.
     pub fn begin(self: &Arc<Self>, beginning: Beginning) {
+        // Entered while the room's history ended: whoever ended it may not have seen this one.
+        if beginning.room.is_dissolved() {
+            send_back(&beginning.link);
+        }
         if let Some((id, cursor)) = beginning.start {
             self.begin_replay(beginning.room, id, beginning.link, cursor);
         }
@@ -129,7 +135,12 @@ impl Hub {
     async fn attach(self: &Arc<Self>, room: &Arc<Room>) -> Result<(), Refusal> {
         // While the bus is down the room stays wanted there, and reconciliation delivers meanwhile.
         let attached = self.chat.bus().subscribe(room.id).await;
+        room.attach();
         match self.read_head(room.id).await {
+            Ok(_) if room.is_dissolved() => {
+                self.let_go(room);
+                Err(ErrorCode::Unavailable.into())
+            }
             Ok(head) => {
                 room.start(head, &self.delivery);
                 if room.hole().is_some() {
@@ -141,9 +152,16 @@ impl Hub {
                 Ok(())
             }
             Err(refusal) => {
-                self.chat.bus().unsubscribe(room.id);
+                self.let_go(room);
                 Err(refusal)
             }
+        }
+    }
+
+    /// Tells the bus that a room is followed no more, unless that was done.
+    pub(super) fn let_go(&self, room: &Room) {
+        if room.detach() {
+            self.chat.bus().unsubscribe(room.id);
         }
     }
 
@@ -161,6 +179,7 @@ impl Hub {
         let (after, reset) = match from {
             From::Now => (head, false),
             From::Foreign => (head, true),
+            From::After(_) if mutation::is(Mutation::NoResume) => (head, false),
             From::After(after) if after > head => (head, true),
             From::After(after) => (after, false),
             From::Last(last) => (head.saturating_sub(last), false),

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use hubbub_protocol::mutation::{self, Mutation};
 use hubbub_protocol::{RoomEvent, Seq};
 
 use super::frames::Frames;
@@ -73,6 +74,9 @@ impl RoomTail {
         }
         if self.next.is_some_and(|next| event.seq < next) {
             return Vec::new();
+        }
+        if mutation::is(Mutation::NoRepair) && self.next.is_some() {
+            self.next = Some(event.seq);
         }
         self.ahead.insert(event.seq, event);
         let deliverable = self.advance();

@@ -11,7 +11,7 @@ use crate::fixture::{Node, read_answer, soon, until};
 
 async fn ending(grace: Duration, spread: Duration) -> Node {
     Node::start(|setup| {
-        setup.gateway.drain = DrainConfig { grace, spread, timeout: crate::fixture::DEADLINE };
+        setup.gateway.drain = DrainConfig { grace, spread, ..DrainConfig::default() };
         setup.limits.connections_per_user = 0;
         setup.limits.handshake_timeout = Duration::from_secs(1);
     })

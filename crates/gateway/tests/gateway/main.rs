@@ -4,6 +4,7 @@
 
 mod fixture;
 
+mod admission;
 mod attack;
 mod deflate;
 mod drain;
@@ -19,6 +20,8 @@ mod messages;
 mod ops;
 mod phases;
 mod places;
+mod planned;
+mod restore;
 mod rooms;
 mod slow;
 mod timeouts;

@@ -4,6 +4,7 @@
 
 mod fixture;
 
+mod epoch;
 mod joining;
 mod lane_model;
 mod lanes;

@@ -25,7 +25,7 @@ pub(super) struct Options {
 }
 
 pub(super) async fn run(options: Options) -> Result<(), Failure> {
-    let config = options.settings.database()?;
+    let config = options.settings.direct_database()?;
     let mut shown = Shown::new();
     let mut tell = |progress| shown.tell(progress);
     let made = back_up(config.database.url.expose(), &options.file, options.replace, &mut tell).await;

@@ -23,7 +23,7 @@ pub(super) struct Options {
 }
 
 pub(super) async fn run(options: Options) -> Result<(), Failure> {
-    let config = options.settings.database()?;
+    let config = options.settings.direct_database()?;
     let mut shown = Shown::new();
     let mut defects = Vec::new();
     let mut found = |defect: &Defect| {

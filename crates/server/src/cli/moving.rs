@@ -35,7 +35,7 @@ fn database_url(text: &str) -> Result<String, &'static str> {
 pub(super) async fn run(options: Options) -> Result<(), Failure> {
     let from = match options.from {
         Some(from) => from,
-        None => options.settings.database()?.database.url.expose().to_owned(),
+        None => options.settings.direct_database()?.database.url.expose().to_owned(),
     };
     let mut shown = Shown::new();
     let moved = move_between(&from, &options.to, options.restart, &mut |progress| shown.tell(progress)).await;

@@ -26,7 +26,7 @@ pub(super) struct Options {
 }
 
 pub(super) async fn run(options: Options) -> Result<(), Failure> {
-    let config = options.settings.database()?;
+    let config = options.settings.direct_database()?;
     make_data_folder(&config)?;
     let mut shown = Shown::new();
     let mut tell = |progress| shown.tell(progress);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgMatches, FromArgMatches};
 
 use crate::config::keys::{KEYS, Key};
-use crate::config::{Config, Given, Loaded, Purpose, load};
+use crate::config::{Config, Given, Loaded, Pooler, Purpose, load};
 use crate::failure::Failure;
 
 /// Where the configuration comes from.
@@ -40,6 +40,18 @@ impl Settings {
     /// The configuration for a command that uses the database and does not serve.
     pub(super) fn database(&self) -> Result<Config, Failure> {
         Ok(self.load(Purpose::Other)?.config)
+    }
+
+    /// The configuration for a command that walks the whole database on one connection, which a pooler in transaction
+    /// mode does not have.
+    pub(super) fn direct_database(&self) -> Result<Config, Failure> {
+        let config = self.database()?;
+        if config.database.pooler == Pooler::Transaction {
+            let text = "`database.url` leads to a pooler in transaction mode: give this command the server itself, \
+                        with HUBBUB_DATABASE_URL and HUBBUB_DATABASE_POOLER=none";
+            return Err(Failure::Misconfigured(text.to_owned()));
+        }
+        Ok(config)
     }
 }
 

@@ -10,7 +10,7 @@ use hubbub_chat::tokens::{SECRET_BYTES_MIN, TokenConfig, TokenKey, Tokens};
 
 use super::load::Loaded;
 use super::problem::{Problem, Problems};
-use super::{Config, TlsMode};
+use super::{Config, Pooler, TlsMode};
 
 /// What the configuration is needed for: a job that migrates a database needs no certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,8 @@ const NODE_NAME_CHARS_MAX: usize = 64;
 pub(super) fn run(loaded: &Loaded, purpose: Purpose, found: &mut Problems) {
     let mut check = Check { loaded, config: &loaded.config, found };
     check.listeners();
-    check.urls();
+    check.database();
+    check.redis(purpose);
     check.tokens(purpose);
     check.names();
     check.drain();
@@ -64,37 +65,65 @@ impl Check<'_> {
         }
     }
 
-    fn urls(&mut self) {
+    fn database(&mut self) {
         match scheme(self.config.database.url.expose()) {
             Some("sqlite" | "postgres" | "postgresql") => {}
             _ => self.refuse("database.url", "begins neither with `sqlite://` nor with `postgres://`"),
         }
-        if let Some(url) = &self.config.redis.url {
-            match scheme(url.expose()) {
-                Some("redis" | "rediss") => {}
-                Some("redis+sentinel") => {
-                    self.refuse(
-                        "redis.url",
-                        "asks for Sentinel (`redis+sentinel://`), which this version does not support",
-                    );
-                }
-                Some("redis+cluster") => {
-                    self.refuse(
-                        "redis.url",
-                        "asks for Redis Cluster (`redis+cluster://`), which this version does not support",
-                    );
-                }
-                _ => self.refuse("redis.url", "begins neither with `redis://` nor with `rediss://`"),
-            }
-            if scheme(self.config.database.url.expose()) == Some("sqlite") {
-                let message = "`redis.url` is set, but the database is a SQLite file: nodes that share Redis have to \
-                               share a PostgreSQL database too";
-                self.found.warnings.push(Problem::new(self.loaded.source("redis.url"), message));
+        let is_sqlite = scheme(self.config.database.url.expose()) == Some("sqlite");
+        if is_sqlite && self.config.database.pooler != Pooler::None {
+            self.refuse("database.pooler", "is `transaction`, but the database is a SQLite file");
+        }
+        if let Some(url) = &self.config.database.replica_url {
+            if !matches!(scheme(url.expose()), Some("postgres" | "postgresql")) {
+                self.refuse("database.replica_url", "does not begin with `postgres://`");
+            } else if is_sqlite {
+                self.refuse("database.replica_url", "is given, but the database is a SQLite file");
             }
         }
-        if !self.config.redis.publish_urls.is_empty() {
-            self.refuse("redis.publish_urls", "names several Redis servers, which this version does not support");
+    }
+
+    fn redis(&mut self, purpose: Purpose) {
+        let redis = &self.config.redis;
+        let Some(path) = self.redis_path() else { return };
+        let alone = redis.url.is_some();
+        if alone && !redis.publish_urls.is_empty() {
+            self.refuse(
+                "redis.publish_urls",
+                "and `redis.url` are both given; several servers stand in the one, one in the other",
+            );
         }
+        let with_tls = redis.urls().any(|url| scheme(url.expose()).is_some_and(|scheme| scheme.starts_with("rediss")));
+        if redis.ca_file.is_some() && !with_tls {
+            self.refuse("redis.ca_file", "is given, but no address of Redis begins with `rediss`");
+        }
+        let sentinel = redis.urls().any(|url| scheme(url.expose()).is_some_and(|scheme| scheme.ends_with("+sentinel")));
+        if !sentinel && redis.sentinel_user.is_some() {
+            self.refuse("redis.sentinel_user", "is given, but `redis.url` asks for no Sentinel");
+        }
+        if !sentinel && redis.sentinel_password.is_some() {
+            self.refuse("redis.sentinel_password", "is given, but `redis.url` asks for no Sentinel");
+        }
+        // A job that never reaches for Redis needs no certificates of it.
+        if purpose == Purpose::Serve
+            && let Err(error) = crate::serve::bus_config(self.config, "check").check()
+        {
+            self.refuse(path, &format!("is not usable: {error}"));
+        }
+        if scheme(self.config.database.url.expose()) == Some("sqlite") {
+            let message = format!(
+                "`{path}` is set, but the database is a SQLite file: nodes that share Redis have to share a PostgreSQL \
+                 database too"
+            );
+            self.found.warnings.push(Problem::new(self.loaded.source(path), message));
+        }
+    }
+
+    /// The key that names Redis, if one does.
+    fn redis_path(&self) -> Option<&'static str> {
+        let redis = &self.config.redis;
+        let several = (!redis.publish_urls.is_empty()).then_some("redis.publish_urls");
+        redis.url.as_ref().map(|_| "redis.url").or(several)
     }
 
     fn tokens(&mut self, purpose: Purpose) {
@@ -115,8 +144,8 @@ impl Check<'_> {
                 }
             }
             (None, None) if self.config.is_cluster() && purpose != Purpose::Other => {
-                let cause = if self.config.redis.url.is_some() { "redis.url" } else { "database.url" };
-                let message = "is missing: in a cluster (`redis.url`, or a PostgreSQL `database.url`) every node needs \
+                let cause = self.redis_path().unwrap_or("database.url");
+                let message = "is missing: in a cluster (Redis, or a PostgreSQL `database.url`) every node needs \
                                the same one";
                 let source = self.loaded.source(cause);
                 let message = format!("`auth.token_secret` {message}");

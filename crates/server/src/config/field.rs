@@ -67,6 +67,18 @@ impl Field for Vec<String> {
     }
 }
 
+impl Field for Vec<Secret> {
+    fn read(&self) -> Option<Value> {
+        Some(Value::List(self.iter().map(|secret| secret.expose().to_owned()).collect()))
+    }
+
+    fn write(&mut self, value: Value) -> Result<(), Value> {
+        let Value::List(given) = value else { return Err(value) };
+        *self = given.into_iter().map(Secret::new).collect();
+        Ok(())
+    }
+}
+
 impl Field for SocketAddr {
     fn read(&self) -> Option<Value> {
         Some(Value::Text(self.to_string()))

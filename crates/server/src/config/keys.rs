@@ -5,7 +5,7 @@
 
 use super::field::Field;
 use super::value::{Kind, Value};
-use super::{Config, LogFormat, TlsMode};
+use super::{Config, LogFormat, Pooler, TlsMode};
 
 /// One key.
 pub(crate) struct Key {
@@ -135,13 +135,41 @@ pub(crate) static KEYS: &[Key] = &[
         "Most connections of this node to PostgreSQL, or most readers of the SQLite file."
     ),
     key!(
+        database.pooler,
+        Kind::Choice(Pooler::NAMES),
+        "`transaction`: `database.url` leads to a pooler in transaction mode, such as PgBouncer, which sets its \
+         connections as docs/postgresql.md says. `none`: to the server, or to a pooler in session mode."
+    ),
+    key!(
+        database.replica_url,
+        Kind::Url,
+        "A PostgreSQL server that follows the database: history is read there while it is not behind."
+    )
+    .secret(),
+    key!(
         redis.url,
         Kind::Url,
-        "`redis://:password@host:port/db`, or `rediss://…` over TLS: what nodes share. Without it a node is alone."
+        "What nodes share; without it a node is alone. `redis://user:password@host:port/db`; Sentinel: \
+         `redis+sentinel://user:password@host:port,host/NAME/db`; Cluster: `redis+cluster://user:password@host:port,host`; \
+         over TLS each with `rediss` in place of `redis`."
     )
     .secret()
     .flag("redis-url"),
-    key!(redis.publish_urls, Kind::List, "Several independent Redis servers. Not supported by this version: refused."),
+    key!(
+        redis.publish_urls,
+        Kind::List,
+        "In place of `redis.url`: several independent servers, `redis://` or `rediss://` each. Rooms and counters are \
+         spread over them by hash, leases are on the first; the same list in the same order on every node."
+    ),
+    key!(redis.ca_file, Kind::Path, "Authorities to trust for `rediss`, in PEM, in place of the system's."),
+    key!(redis.sentinel_user, Kind::Text, "The Sentinels' own ACL user: the one in the URL is for the servers."),
+    key!(redis.sentinel_password, Kind::Text, "The Sentinels' own password.").secret(),
+    key!(
+        redis.prefix,
+        Kind::Text,
+        "First part of every key and channel, 1 to 64 bytes without spaces and braces: for several clusters of nodes \
+         on one Redis."
+    ),
     key!(
         auth.token_secret,
         Kind::Text,
@@ -184,7 +212,52 @@ pub(crate) static KEYS: &[Key] = &[
     ),
     key!(drain.grace, DURATION, "After SIGTERM: not ready any more, but serving on for this long."),
     key!(drain.spread, DURATION, "Then connections are closed, spread over this time."),
-    key!(drain.timeout, DURATION, "From the signal to the end of the process at most; more than the two together."),
+    key!(
+        drain.closes_per_second,
+        COUNT,
+        "Never more closes than this over any second, however short the spread; 0: no limit. With 500 a node of 10,000 \
+         is closed in 21 s. Where the pace does not fit `drain.timeout`, the log says so and the rest is dropped then."
+    ),
+    key!(drain.timeout, DURATION, "From the signal to the end of the process at most; more than grace and spread together."),
+    key!(
+        admission.accepts_per_second,
+        COUNT,
+        "Sockets accepted over any second; over it new ones wait in the kernel's queue, so that a storm leaves time to chat."
+    ),
+    key!(
+        admission.handshakes_max,
+        COUNT,
+        "Sockets that are no WebSockets, or not yet, at a time; over it new ones wait in the kernel's queue."
+    ),
+    key!(
+        admission.unauthenticated_max,
+        COUNT,
+        "WebSockets that nobody has signed on over yet, at a time; over it upgrades without a token: 90003, HTTP 503."
+    ),
+    key!(
+        admission.unauthenticated_per_address,
+        COUNT,
+        "Of one address on this node: sockets that have asked for nothing yet, and WebSockets that nobody has signed on \
+         over; over it: 90003, HTTP 503. Never fewer than `limits.connections_per_address`, and not counted where that is 0."
+    ),
+    key!(
+        admission.memory_max,
+        Kind::Size { min: 0, max: 1 << 50 },
+        "While more memory of the process than this is in RAM: not ready, and upgrades are refused with 90003, HTTP 503; \
+         those who are in go on."
+    )
+    .default_words("nine tenths of the container's limit, if there is one"),
+    key!(
+        rebalance.enabled,
+        Kind::Bool,
+        "A node that has more than its share of the cluster's sessions closes some with 4002, which then connect elsewhere."
+    ),
+    key!(
+        rebalance.closes_per_second,
+        Kind::Number { min: 1, max: COUNT_MAX },
+        "Never more of those closes than this over any second. With 100, two nodes of 5,000 that become four are even \
+         within 40 s."
+    ),
     key!(limits.body_chars_max, COUNT, "Longest message body, in Unicode scalar values; over it: 10003."),
     key!(limits.frame_bytes_max, SIZE, "Largest WebSocket frame; over it: close 1009."),
     key!(

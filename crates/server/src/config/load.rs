@@ -145,7 +145,10 @@ mod tests {
                     assert_eq!(key.kind.read_toml(&parsed), Ok(default.clone()), "{}", key.path);
                     default
                 }
-                None => key.kind.read_text("sample").expect(key.path),
+                None => {
+                    let sample = key.kind.read_text("sample").or_else(|_| key.kind.read_text("64KiB"));
+                    sample.expect(key.path)
+                }
             };
             (key.write)(&mut config, sample.clone()).expect(key.path);
             assert_eq!((key.read)(&config), Some(sample), "{}", key.path);

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hubbub_chat::Limits;
+use hubbub_gateway::{AdmissionConfig, DrainConfig, RebalanceConfig};
 
 pub(crate) use check::Purpose;
 pub(crate) use load::{Given, Loaded, load};
@@ -44,7 +45,9 @@ pub(crate) struct Config {
     pub(crate) auth: Auth,
     pub(crate) node: Node,
     pub(crate) websocket: WebSocket,
-    pub(crate) drain: Drain,
+    pub(crate) drain: DrainConfig,
+    pub(crate) admission: AdmissionConfig,
+    pub(crate) rebalance: RebalanceConfig,
     pub(crate) limits: Limits,
     pub(crate) log: Log,
 }
@@ -71,13 +74,35 @@ pub(crate) struct Database {
     pub(crate) url: Secret,
     pub(crate) migrate: bool,
     pub(crate) pool_max: u64,
+    pub(crate) pooler: Pooler,
+    pub(crate) replica_url: Option<Secret>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Pooler {
+    #[default]
+    None,
+    Transaction,
+}
+
+choice!(Pooler { None = "none", Transaction = "transaction" });
+
+#[derive(Clone, Debug)]
 pub(crate) struct Redis {
     pub(crate) url: Option<Secret>,
-    /// Known, so that its refusal can say why; see [`check`].
-    pub(crate) publish_urls: Vec<String>,
+    /// Several servers in place of one.
+    pub(crate) publish_urls: Vec<Secret>,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) sentinel_user: Option<String>,
+    pub(crate) sentinel_password: Option<Secret>,
+    pub(crate) prefix: String,
+}
+
+impl Redis {
+    /// Every address, whichever key gave it.
+    pub(crate) fn urls(&self) -> impl Iterator<Item = &Secret> {
+        self.url.iter().chain(&self.publish_urls)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -107,13 +132,6 @@ pub(crate) struct WebSocket {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Drain {
-    pub(crate) grace: Duration,
-    pub(crate) spread: Duration,
-    pub(crate) timeout: Duration,
-}
-
-#[derive(Clone, Debug)]
 pub(crate) struct Log {
     pub(crate) level: String,
     pub(crate) format: LogFormat,
@@ -135,15 +153,27 @@ const DATA_FOLDER: &str = "data";
 
 impl Default for Config {
     fn default() -> Self {
-        let drain = hubbub_gateway::DrainConfig::default();
         Self {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8443)),
             ops_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9443)),
             public_url: None,
             data_folder: PathBuf::from(DATA_FOLDER),
             tls: Tls::default(),
-            database: Database { url: sqlite_url(DATA_FOLDER), migrate: true, pool_max: 16 },
-            redis: Redis::default(),
+            database: Database {
+                url: sqlite_url(DATA_FOLDER),
+                migrate: true,
+                pool_max: 16,
+                pooler: Pooler::None,
+                replica_url: None,
+            },
+            redis: Redis {
+                url: None,
+                publish_urls: Vec::new(),
+                ca_file: None,
+                sentinel_user: None,
+                sentinel_password: None,
+                prefix: "hubbub".to_owned(),
+            },
             auth: Auth {
                 token_secret: None,
                 token_public_key_file: None,
@@ -155,7 +185,9 @@ impl Default for Config {
             },
             node: Node::default(),
             websocket: WebSocket { deflate: true, tick: Duration::from_millis(25) },
-            drain: Drain { grace: drain.grace, spread: drain.spread, timeout: drain.timeout },
+            drain: DrainConfig::default(),
+            admission: AdmissionConfig::default(),
+            rebalance: RebalanceConfig::default(),
             limits: Limits::default(),
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
         }
@@ -165,7 +197,7 @@ impl Default for Config {
 impl Config {
     /// Whether other nodes may share what this one works with.
     pub(crate) fn is_cluster(&self) -> bool {
-        self.redis.url.is_some() || self.database.url.expose().starts_with("postgres")
+        self.redis.urls().next().is_some() || self.database.url.expose().starts_with("postgres")
     }
 }
 

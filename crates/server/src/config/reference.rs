@@ -36,7 +36,11 @@ pub(crate) fn reference() -> String {
         let this = key.path.split_once('.').map_or("", |(group, _)| group);
         if group != Some(this) {
             let title = if this.is_empty() { "The node".to_owned() } else { format!("`{this}`") };
-            let zero = if this == "limits" { "\n0 means none. Byte limits include the limit itself.\n" } else { "" };
+            let zero = match this {
+                "limits" => "\n0 means none. Byte limits include the limit itself.\n",
+                "admission" => "\n0 means none. Who is refused is told to come back after 1 to 5 seconds.\n",
+                _ => "",
+            };
             text += &format!("\n## {title}\n{zero}\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n");
             group = Some(this);
         }

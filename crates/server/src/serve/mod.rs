@@ -6,16 +6,18 @@ mod parts;
 mod signals;
 mod waiting;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hubbub_bus::{Bus, BusError};
 use hubbub_chat::{Chat, ChatConfig};
 use hubbub_gateway::{Gateway, Health, Listening, Ops, StartError};
 use hubbub_store::Store;
+use prometheus::Registry;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use parts::{make_data_folder, open_store, store_config};
+pub(crate) use parts::{bus_config, make_data_folder, open_store, store_config};
 
 use crate::config::{Config, Loaded, TlsMode};
 use crate::failure::{Failure, one_line};
@@ -48,25 +50,48 @@ pub(crate) fn run(loaded: &Loaded) -> Result<(), Failure> {
 /// From the first signal handler to the last closed connection.
 async fn live(loaded: &Loaded) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
+    let registry = metrics::registry().map_err(|error| Failure::Refused(error.to_string()))?;
+    let health = Health::new(registry.clone(), loaded.show_json());
     let stop_ops = CancellationToken::new();
     let started = tokio::select! {
-        node = start(loaded, stop_ops.clone()) => Some(node?),
-        signal = signals.stop() => {
-            tracing::info!(signal, "stopped before the start was complete");
+        node = start(loaded, &registry, &health, stop_ops.clone()) => Some(node?),
+        asked = asked_to_stop(&mut signals, &health) => {
+            tracing::info!(by = asked, "stopped before the start was complete");
             None
         }
     };
     let Some(node) = started else { return Ok(()) };
-    let signal = signals.stop().await;
+    let asked = asked_to_stop(&mut signals, &health).await;
     let deadline = Instant::now() + loaded.config.drain.timeout;
-    tracing::info!(signal, "stopping");
-    tokio::select! {
-        () = node.stop(deadline) => {
-            stop_ops.cancel();
-            tracing::info!("stopped");
-            Ok(())
+    tracing::info!(by = asked, "stopping");
+    let mut stopping = std::pin::pin!(node.stop(deadline));
+    // Whoever asks over HTTP before the signal (a hook of an orchestrator) has sent no first signal yet.
+    let mut may_signal = asked == OPS_PORT;
+    loop {
+        tokio::select! {
+            () = &mut stopping => {
+                stop_ops.cancel();
+                tracing::info!("stopped");
+                return Ok(());
+            }
+            signal = signals.stop() => {
+                if !std::mem::take(&mut may_signal) {
+                    return Err(Failure::Refused(format!("a second signal ({signal}): stopped at once")));
+                }
+                tracing::info!(signal, "draining already; one more signal stops at once");
+            }
         }
-        signal = signals.stop() => Err(Failure::Refused(format!("a second signal ({signal}): stopped at once"))),
+    }
+}
+
+/// Who asked, when it was over HTTP.
+const OPS_PORT: &str = "POST /drain";
+
+/// Resolves when a signal or `POST /drain` asks for the end, with its name.
+async fn asked_to_stop(signals: &mut Signals, health: &Health) -> &'static str {
+    tokio::select! {
+        signal = signals.stop() => signal,
+        () = health.drain_asked() => OPS_PORT,
     }
 }
 
@@ -78,27 +103,30 @@ struct Running {
 }
 
 /// Opens everything in order. What can be refused without the database is refused before it is asked.
-async fn start(loaded: &Loaded, stop_ops: CancellationToken) -> Result<Running, Failure> {
+async fn start(
+    loaded: &Loaded,
+    registry: &Registry,
+    health: &Arc<Health>,
+    stop_ops: CancellationToken,
+) -> Result<Running, Failure> {
     let config = &loaded.config;
     let name = parts::node_name(config);
     let gateway_config = parts::gateway_config(config, &name);
-    let registry = metrics::registry().map_err(|error| Failure::Refused(error.to_string()))?;
     parts::make_data_folder(config)?;
     let tokens = signing::token_config(config)?;
     let ops = Ops::bind(config.ops_listen).await;
     let ops = ops.map_err(|error| Failure::Refused(format!("cannot listen on {}: {error}", config.ops_listen)))?;
     let listening = Listening::bind(&gateway_config).map_err(|error| not_started(config, &error))?;
-    let health = Health::new(registry.clone(), loaded.show_json());
     let ops_address = ops.address;
-    ops.start(health.clone(), stop_ops);
+    ops.start(Arc::clone(health), stop_ops);
     tracing::info!(node = name, ops = %ops_address, version = env!("CARGO_PKG_VERSION"), "starting");
 
-    let bus = Bus::open(parts::bus_config(config, &name), &registry).await.map_err(bus_refused)?;
-    let store = waiting::open(config, &registry, &bus, &health).await?;
+    let bus = Bus::open(parts::bus_config(config, &name), registry).await.map_err(bus_refused)?;
+    let store = waiting::open(config, registry, &bus, health).await?;
     let chat_config = ChatConfig { limits: config.limits.clone(), tokens };
     let chat = Chat::new(store.clone(), bus.clone(), chat_config)
         .map_err(|error| Failure::Misconfigured(error.to_string()))?;
-    let gateway = Gateway::start(gateway_config, listening, chat, &registry, health)
+    let gateway = Gateway::start(gateway_config, listening, chat, registry, Arc::clone(health))
         .map_err(|error| not_started(config, &error))?;
     tracing::info!(node = name, listen = %gateway.address(), ops = %ops_address, "serving");
     Ok(Running { gateway, store, bus })

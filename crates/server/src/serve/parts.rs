@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hubbub_bus::BusConfig;
-use hubbub_gateway::{DrainConfig, GatewayConfig, TlsMode as GatewayTls};
+use hubbub_gateway::{GatewayConfig, TlsMode as GatewayTls};
 use hubbub_store::{Store, StoreConfig};
 use rand::RngExt as _;
 
-use crate::config::{Config, TlsMode};
+use crate::config::{Config, Pooler, TlsMode};
 use crate::failure::Failure;
 use crate::signing;
 
@@ -27,6 +27,11 @@ const HOST_NAME_CHARS_MAX: usize = 48;
 pub(crate) fn store_config(config: &Config) -> StoreConfig {
     StoreConfig {
         url: config.database.url.expose().to_owned(),
+        pooler: match config.database.pooler {
+            Pooler::None => hubbub_store::Pooler::None,
+            Pooler::Transaction => hubbub_store::Pooler::Transaction,
+        },
+        replica_url: config.database.replica_url.as_ref().map(|url| url.expose().to_owned()),
         // The table of keys bounds it far below.
         pool_max: u32::try_from(config.database.pool_max).unwrap_or(u32::MAX),
         migrate: config.database.migrate,
@@ -40,10 +45,15 @@ pub(crate) async fn open_store(config: &Config) -> Result<Store, Failure> {
 }
 
 /// The bus's part.
-pub(super) fn bus_config(config: &Config, node: &str) -> BusConfig {
-    match &config.redis.url {
-        Some(url) => BusConfig::redis(node, url.expose()),
-        None => BusConfig::in_process(node),
+pub(crate) fn bus_config(config: &Config, node: &str) -> BusConfig {
+    let redis = &config.redis;
+    BusConfig {
+        urls: redis.urls().map(|url| url.expose().to_owned()).collect(),
+        ca_file: redis.ca_file.clone(),
+        sentinel_user: redis.sentinel_user.clone(),
+        sentinel_password: redis.sentinel_password.as_ref().map(|password| password.expose().to_owned()),
+        prefix: redis.prefix.clone(),
+        ..BusConfig::in_process(node)
     }
 }
 
@@ -58,7 +68,9 @@ pub(super) fn gateway_config(config: &Config, node: &str) -> GatewayConfig {
         deflate: config.websocket.deflate,
         tick: config.websocket.tick,
         node: node.to_owned(),
-        drain: DrainConfig { grace: config.drain.grace, spread: config.drain.spread, timeout: config.drain.timeout },
+        drain: config.drain,
+        admission: config.admission,
+        rebalance: config.rebalance,
     }
 }
 

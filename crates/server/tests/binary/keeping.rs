@@ -94,7 +94,7 @@ fn a_backup_is_made_beside_a_node_and_restored_after_it() {
 
 /// A room of people who are no users.
 async fn strangers(url: String, count: usize) {
-    let config = StoreConfig { url, pool_max: 2, migrate: true };
+    let config = StoreConfig { pool_max: 2, ..StoreConfig::new(url) };
     let store = Store::open(&config, &prometheus::Registry::new(), Arc::new(|_| {})).await.expect("opened");
     let people: Vec<_> =
         (0..count).map(|at| UserRef { id: UserId::new(), name: format!("stranger-{at}").into() }).collect();

@@ -3,6 +3,7 @@
 //! Must never look inside: every test starts the real program in a folder of its own.
 
 mod commands;
+mod draining;
 mod keeping;
 mod many;
 mod precedence;

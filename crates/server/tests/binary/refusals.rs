@@ -88,7 +88,6 @@ fn values_that_are_impossible_by_themselves() {
         ("log.level = \"inof\"", "`log.level` has `inof`"),
         ("log.level = \"hyper=trace\"", "`log.level` has `hyper=trace`"),
         ("tls = \"off\"", "`tls` is a group of keys"),
-        ("redis.publish_urls = [\"redis://a\"]", "`redis.publish_urls` names several Redis servers"),
         ("auth.token_lifetime = \"0s\"", "`auth.token_lifetime`: expected a duration from 1s"),
         ("database.pool_max = 0", "`database.pool_max`: expected a whole number from 1"),
         ("auth.token_public_key_file = \"absent.pem\"", "`auth.token_public_key_file` is not usable: absent.pem"),
@@ -131,15 +130,29 @@ fn a_cluster_needs_a_secret() {
 }
 
 #[test]
-fn other_forms_of_redis_are_refused_by_name() {
+fn addresses_of_redis_that_cannot_be_used() {
     let secret = format!("auth.token_secret = \"{SECRET}\"\n");
     for (url, expected) in [
-        ("redis+sentinel://a,b/main", "asks for Sentinel"),
-        ("redis+cluster://a,b", "asks for Redis Cluster"),
-        ("http://a", "begins neither with `redis://` nor with `rediss://`"),
+        ("redis+sentinel://a,b", "it names no master"),
+        ("redis+cluster://a,b/1", "a cluster has one database"),
+        ("http://a", "http:// is not supported"),
     ] {
         let line = problem(&secret, &[("HUBBUB_REDIS_URL", url)]);
         assert!(line.starts_with("HUBBUB_REDIS_URL: `redis.url` ") && line.contains(expected), "{line}");
+    }
+    for (file, expected) in [
+        (
+            "publish_urls = [\"redis://a\", \"redis+cluster://b\"]",
+            "`redis.publish_urls` is not usable: redis+cluster://",
+        ),
+        ("url = \"redis://a\"\npublish_urls = [\"redis://b\"]", "`redis.publish_urls` and `redis.url` are both given"),
+        ("url = \"redis://a\"\nca_file = \"ca.pem\"", "`redis.ca_file` is given, but no address"),
+        ("url = \"rediss://a\"\nca_file = \"absent.pem\"", "absent.pem cannot be read"),
+        ("url = \"redis://a\"\nsentinel_password = \"hush\"", "`redis.sentinel_password` is given, but"),
+        ("url = \"redis://a\"\nprefix = \"a b\"", "the prefix must be 1 to 64 bytes"),
+    ] {
+        let found = problems(&format!("{secret}[redis]\n{file}\n"), &[], &[]);
+        assert!(found.iter().any(|line| line.contains(expected)), "{found:?}\n{expected}");
     }
 }
 

@@ -5,9 +5,10 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use hubbub_protocol::mutation::{self, Mutation};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions};
 use sqlx::query::{Query, QueryAs};
-use sqlx::{Connection as _, Executor as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Transaction};
 
 use super::Pools;
 use crate::bulk::{Cell, Column, Rows};
@@ -39,7 +40,7 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection that lay idle for longer is tried before it is used.
 const IDLE_TRUST: Duration = Duration::from_secs(1);
 
-/// What every connection is set to.
+/// What every connection is set to. Behind a pooler a connection belongs to nobody, and the pooler sets it.
 ///
 /// - The server ends a statement, a wait for a lock and an idle transaction by itself, so that a node that was frozen
 ///   in a transaction does not hold its rooms from the others.
@@ -49,10 +50,48 @@ const IDLE_TRUST: Duration = Duration::from_secs(1);
 /// - Without a table to compare, costs look huge and would wake the compiler for nothing.
 const SESSION: &str = "SET statement_timeout = '10s'; SET lock_timeout = '5s'; \
      SET idle_in_transaction_session_timeout = '2s'; SET enable_seqscan = off; SET enable_hashjoin = off; \
-     SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan; SET jit = off; SET client_min_messages = warning";
+     SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan; SET jit = off; SET client_min_messages = warning;";
 
-/// How a transaction that writes begins.
-pub(crate) const BEGIN_WRITE: &str = "BEGIN";
+/// A server that only follows another one is not the database: after a failover the old address may lead to one, or the
+/// new one may not be promoted yet.
+const REFUSE_STANDBY: &str = "DO $$ BEGIN IF pg_is_in_recovery() THEN \
+     RAISE EXCEPTION USING ERRCODE = '25006', MESSAGE = 'this server is a standby'; END IF; END $$;";
+
+/// A server that follows nobody has a history of its own, however like the database's it once was: an old primary that
+/// came back is one.
+const REFUSE_PRIMARY: &str = "DO $$ BEGIN IF NOT pg_is_in_recovery() THEN \
+     RAISE EXCEPTION USING ERRCODE = 'F0000', MESSAGE = 'this server follows nobody'; END IF; END $$;";
+
+/// A connection of a pooler that was not set to what [`SESSION`] sets would wait without a limit.
+const REFUSE_UNSET: &str = "DO $$ BEGIN IF current_setting('statement_timeout') = '0' \
+     OR current_setting('idle_in_transaction_session_timeout') = '0' OR current_setting('enable_seqscan') = 'on' THEN \
+     RAISE EXCEPTION USING ERRCODE = 'F0000', MESSAGE = 'the pooler does not set its connections: give it the \
+     connect_query of docs/postgresql.md'; END IF; END $$;";
+
+/// What a connection is used for, and so what is done with a new one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Use {
+    /// Everything, directly.
+    Direct,
+    /// Everything, by way of a pooler in transaction mode.
+    Pooled,
+    /// Reads from a server that follows the database.
+    Replica,
+}
+
+impl Use {
+    /// Run first on every connection, in one exchange.
+    fn greeting(self) -> &'static [&'static str] {
+        match self {
+            Self::Direct => &[SESSION, REFUSE_STANDBY],
+            Self::Pooled => &[REFUSE_STANDBY, REFUSE_UNSET],
+            Self::Replica => &[SESSION, REFUSE_PRIMARY],
+        }
+    }
+}
+
+/// Whether statements are kept prepared on their connection.
+pub(crate) const PREPARES: bool = true;
 /// Whether one statement can write to several tables.
 pub(crate) const WRITES_AT_ONCE: bool = true;
 /// Ends a `SELECT` that holds its rows until the transaction ends.
@@ -69,20 +108,26 @@ pub(crate) fn parse(url: &str) -> Result<PgConnectOptions, StoreError> {
     let options = PgConnectOptions::from_str(url).map_err(|error| {
         StoreError::new(StoreErrorKind::Misconfigured, "the PostgreSQL URL cannot be read").caused_by(error)
     })?;
-    Ok(options.application_name("hubbub"))
+    // Poolers do not know the setting, and no number here has a fraction.
+    let options = options.application_name("hubbub").extra_float_digits(None);
+    Ok(if mutation::is(Mutation::AckEarly) { options.options([("synchronous_commit", "off")]) } else { options })
 }
 
 /// One connection outside the pools, with one try.
-pub(crate) async fn connect(options: &PgConnectOptions) -> Result<Connection, Fault> {
+pub(crate) async fn connect(options: &PgConnectOptions, usage: Use) -> Result<Connection, Fault> {
     let attempt = async {
         let mut connection = Connection::connect_with(options).await?;
-        connection.execute(SESSION).await?;
+        greet(&mut connection, usage).await?;
         Ok::<_, sqlx::Error>(connection)
     };
     tokio::time::timeout(CONNECT_TIMEOUT, attempt).await.map_err(|_| Fault::timed_out())?.map_err(Fault::from)
 }
 
-fn pool(options: &PgConnectOptions, connections: u32) -> sqlx::PgPool {
+async fn greet(connection: &mut Connection, usage: Use) -> Result<(), sqlx::Error> {
+    connection.execute(AssertSqlSafe(usage.greeting().concat())).await.map(drop)
+}
+
+pub(crate) fn pool(options: &PgConnectOptions, connections: u32, usage: Use) -> sqlx::PgPool {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -95,18 +140,18 @@ fn pool(options: &PgConnectOptions, connections: u32) -> sqlx::PgPool {
                 Ok(true)
             })
         })
-        .after_connect(|connection, _| {
-            Box::pin(async move {
-                connection.execute(SESSION).await?;
-                Ok(())
-            })
-        })
+        .after_connect(move |connection, _| Box::pin(greet(connection, usage)))
         .connect_lazy_with(options.clone())
 }
 
-pub(crate) fn pools(options: &PgConnectOptions, connections: u32) -> Pools<Db> {
-    let reads = pool(options, connections.max(2) - 1);
-    Pools { appends: pool(options, 1), directory: reads.clone(), reads }
+pub(crate) fn pools(options: &PgConnectOptions, connections: u32, usage: Use) -> Pools<Db> {
+    let reads = pool(options, connections.max(2) - 1, usage);
+    Pools { appends: pool(options, 1, usage), directory: reads.clone(), reads }
+}
+
+/// Begins a transaction that writes.
+pub(crate) async fn begin_write(connection: &mut Connection) -> Result<Transaction<'_, Db>, sqlx::Error> {
+    connection.begin().await
 }
 
 /// The migration as this engine reads it.
@@ -172,7 +217,7 @@ pub(crate) fn class_of(code: &str) -> Class {
         _ => match &code[..code.len().min(2)] {
             "08" | "58" => Class::Down,
             "22" | "23" => Class::BadRow,
-            "28" | "3D" | "3F" => Class::Misconfigured,
+            "28" | "3D" | "3F" | "F0" => Class::Misconfigured,
             _ if code == "42501" => Class::Misconfigured,
             _ => Class::Broken,
         },

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::Connection as _;
 use sqlx::query::{Query, QueryAs};
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, Transaction};
 
 use super::Pools;
 use crate::bulk::{Cell, Column, Rows};
@@ -47,8 +47,8 @@ const WAL_BYTES_KEPT: &str = "67108864";
 /// Page cache of a connection, in KiB (SQLite counts KiB as negative numbers).
 const CACHE_KIB: &str = "-16384";
 
-/// How a transaction that writes begins: with the write lock, since a reader that turns writer may be refused.
-pub(crate) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
+/// Whether statements are kept prepared on their connection.
+pub(crate) const PREPARES: bool = true;
 /// Whether one statement can write to several tables.
 pub(crate) const WRITES_AT_ONCE: bool = false;
 /// Ends a `SELECT` that holds its rows until the transaction ends. The transaction holds the whole file.
@@ -113,6 +113,11 @@ pub(crate) fn pools(options: &SqliteConnectOptions, connections: u32) -> Pools<D
     let writer = pool(options, 1);
     let reads = pool(&options.clone().pragma("query_only", "on"), connections.max(2) - 1);
     Pools { appends: writer.clone(), directory: writer, reads }
+}
+
+/// Begins a transaction that writes: with the write lock, since a reader that turns writer may be refused.
+pub(crate) async fn begin_write(connection: &mut Connection) -> Result<Transaction<'_, Db>, sqlx::Error> {
+    connection.begin_with("BEGIN IMMEDIATE").await
 }
 
 /// The migration as this engine reads it: a declared type decides how SQLite converts, and it must not convert;

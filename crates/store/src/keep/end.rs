@@ -13,9 +13,11 @@ use super::reader::{PAGE_BYTES, PAGE_ROWS, Page};
 use super::table::{Row, Table, Value};
 use super::target::{Claimed, Emptying};
 use super::{postgres, sqlite};
+use crate::engine::postgres::Use;
 use crate::engine::{self, Address, goodbye};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::fault::Fault;
+use crate::pooler::Pooler;
 
 /// How long one statement may take: far longer than any does unless the database hangs.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(600);
@@ -51,7 +53,7 @@ macro_rules! on {
 
 /// A database that is read and must be there: nothing is made or set up.
 pub(crate) fn source(url: &str) -> Result<Address, StoreError> {
-    match Address::parse(url)? {
+    match Address::parse(url, Pooler::None)? {
         Address::Sqlite(options) => {
             let file = options.get_filename();
             if !file.is_file() {
@@ -61,15 +63,19 @@ pub(crate) fn source(url: &str) -> Result<Address, StoreError> {
             let options = SqliteConnectOptions::new().filename(file).pragma("query_only", "on");
             Ok(Address::Sqlite(Box::new(options)))
         }
-        Address::Postgres(options) => Ok(Address::Postgres(Box::new(options.application_name(APPLICATION_NAME)))),
+        Address::Postgres(options) | Address::Pooled(options) => {
+            Ok(Address::Postgres(Box::new(options.application_name(APPLICATION_NAME))))
+        }
     }
 }
 
 /// A database that is filled. Until the last commit a file of SQLite is not synced at each.
 pub(crate) fn target(url: &str) -> Result<Address, StoreError> {
-    Ok(match Address::parse(url)? {
+    Ok(match Address::parse(url, Pooler::None)? {
         Address::Sqlite(options) => Address::Sqlite(Box::new(options.synchronous(SqliteSynchronous::Normal))),
-        Address::Postgres(options) => Address::Postgres(Box::new(options.application_name(APPLICATION_NAME))),
+        Address::Postgres(options) | Address::Pooled(options) => {
+            Address::Postgres(Box::new(options.application_name(APPLICATION_NAME)))
+        }
     })
 }
 
@@ -89,7 +95,9 @@ pub(crate) fn still_file(file: &std::path::Path) -> Address {
 impl End {
     pub(crate) async fn connect(address: &Address) -> Result<Self, StoreError> {
         Ok(match address {
-            Address::Postgres(options) => Self::Postgres(engine::postgres::connect(options).await?),
+            Address::Postgres(options) | Address::Pooled(options) => {
+                Self::Postgres(engine::postgres::connect(options, Use::Direct).await?)
+            }
             Address::Sqlite(options) => Self::Sqlite(engine::sqlite::connect(options).await?),
         })
     }

@@ -9,10 +9,11 @@ use hubbub_protocol::Epoch;
 use super::copy::lines;
 use super::end::{self, End};
 use super::progress::Watcher;
-use super::target::{Claim, Emptying, Target, refuse_newer, refuse_unfinished, refused};
+use super::target::{Claim, Emptying, Target, refuse_unfinished, refused};
 use super::{Lock, Report};
 use crate::engine::Address;
 use crate::error::StoreError;
+use crate::store::refuse_newer;
 
 /// Copies everything from one database to another that is empty, verifies it and gives it the source's epoch. A run
 /// that was broken off is gone on with by the next; `restart` empties what such a run has left and begins anew.
@@ -61,7 +62,7 @@ pub(crate) async fn open_source(address: &Address) -> Result<(End, Epoch), Store
 /// Opens a database that is read. It has to be whole and of this build's schema.
 pub(crate) async fn open_to_read(address: &Address) -> Result<End, StoreError> {
     let schema = address.schema(false).await?;
-    refuse_newer(schema.newer)?;
+    refuse_newer(&schema)?;
     if !schema.pending.is_empty() {
         let text = format!("the database lacks the migrations {}: run `hubbub migrate`", schema.pending.join(", "));
         return Err(refused(text));

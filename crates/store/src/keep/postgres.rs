@@ -3,7 +3,7 @@
 //! Must never rely on the settings of a session: a pooler in transaction mode hands out another one for each
 //! transaction.
 
-pub(crate) use crate::engine::postgres::{BEGIN_WRITE, Connection, Db, bind, input_table, statement};
+pub(crate) use crate::engine::postgres::{Connection, Db, begin_write, bind, input_table, statement};
 
 #[path = "shared/lookup.rs"]
 pub(crate) mod lookup;

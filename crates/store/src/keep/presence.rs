@@ -13,7 +13,7 @@ const PACE: Duration = Duration::from_secs(5);
 
 /// Connects, and stays connected until the engine is closed or gone. SQLite has a lock for this.
 pub(crate) async fn stay_in_sight(engine: &Arc<Engine>) {
-    let Engine::Postgres(pools, _) = &**engine else { return };
+    let (Engine::Postgres(pools, _) | Engine::Pooled(pools)) = &**engine else { return };
     // Of the pools this one leads to the server that is written to.
     let (pool, engine) = (pools.directory.clone(), Arc::downgrade(engine));
     touch(&pool).await;

@@ -82,7 +82,8 @@ mod tests {
     use crate::keep::table::{ROOMS, Value};
 
     async fn rooms(folder: &tempfile::TempDir, count: usize) -> End {
-        let address = Address::parse(&format!("sqlite://{}", folder.path().join("a.db").display())).unwrap();
+        let address =
+            Address::parse(&format!("sqlite://{}", folder.path().join("a.db").display()), crate::Pooler::None).unwrap();
         address.schema(true).await.unwrap();
         let mut end = End::connect(&address).await.unwrap();
         let End::Sqlite(connection) = &mut end else { unreachable!() };

@@ -2,7 +2,7 @@
 //!
 //! Must never leave a transaction open that the other side of a transfer waits for.
 
-pub(crate) use crate::engine::sqlite::{BEGIN_WRITE, Connection, Db, bind, input_table, statement};
+pub(crate) use crate::engine::sqlite::{Connection, Db, begin_write, bind, input_table, statement};
 
 #[path = "shared/lookup.rs"]
 pub(crate) mod lookup;

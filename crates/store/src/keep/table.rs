@@ -216,7 +216,8 @@ mod tests {
     #[tokio::test]
     async fn the_list_is_the_schema() {
         let folder = tempfile::TempDir::new().unwrap();
-        let address = Address::parse(&format!("sqlite://{}", folder.path().join("a.db").display())).unwrap();
+        let address =
+            Address::parse(&format!("sqlite://{}", folder.path().join("a.db").display()), crate::Pooler::None).unwrap();
         address.schema(true).await.unwrap();
         let Address::Sqlite(options) = address else { unreachable!() };
         let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();

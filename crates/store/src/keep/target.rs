@@ -12,6 +12,7 @@ use super::table::{TABLES, TableSum};
 use crate::engine::Address;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::migrations::MIGRATIONS;
+use crate::store::refuse_newer;
 
 /// The table that a database bears while it is being filled.
 pub(crate) const MARKER: &str = "hubbub_transfer";
@@ -64,7 +65,7 @@ impl Target {
     /// Brings the schema up to date and takes the database for this run.
     pub(crate) async fn claim(address: &Address, claim: &Claim<'_>) -> Result<Self, StoreError> {
         let schema = address.schema(false).await?;
-        refuse_newer(schema.newer)?;
+        refuse_newer(&schema)?;
         let is_older = (1..MIGRATIONS.len()).contains(&schema.pending.len());
         if is_older && claim.emptied == Emptying::Never {
             return Err(refused("the target is a database of an older version of hubbub: an empty one is wanted"));
@@ -123,14 +124,6 @@ pub(crate) async fn refuse_unfinished(address: &Address) -> Result<(), StoreErro
             Err(StoreError::new(StoreErrorKind::Unavailable, text))
         }
     }
-}
-
-/// Refuses a database that a newer build has migrated.
-pub(crate) fn refuse_newer(newer: Option<i64>) -> Result<(), StoreError> {
-    newer.map_or(Ok(()), |version| {
-        let text = format!("the database is of a newer version of hubbub: it has migration {version}");
-        Err(StoreError::new(StoreErrorKind::NewerSchema, text))
-    })
 }
 
 /// A refusal that only people can do something about.

@@ -3,9 +3,10 @@
 use hubbub_protocol::{SessionId, Timestamp, UserId, UserName, UserSelector};
 use hubbub_store::{NewLogin, NewUser, StoreErrorKind, UserRole};
 
-use crate::fixture::{Database, on_both_engines};
+use crate::every::on_every_engine;
+use crate::fixture::Database;
 
-on_both_engines! {
+on_every_engine! {
     users_are_made_found_and_changed,
     users_come_in_pages,
     many_users_are_made_once,

@@ -4,13 +4,14 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use hubbub_protocol::event::{MemberJoined, MemberLeft, MessageSent};
 use hubbub_protocol::{MessageId, RoomEvent, RoomEventData, RoomId, RoomKind, RoomMember, RoomRole, UserId, UserRef};
-use hubbub_store::{Append, Appended, Guard, NewRoom, Store, StoreConfig};
+use hubbub_store::{Append, Appended, Guard, NewRoom, Pooler, Store, StoreConfig};
+use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use crate::postgres::Server;
 
 /// One server for all tests of this binary. Synchronous writes would only slow them down: nothing here cuts the power.
-static SERVER: LazyLock<Server> = LazyLock::new(|| Server::start(&["fsync=off", "full_page_writes=off"]));
+pub(crate) static SERVER: LazyLock<Server> = LazyLock::new(|| Server::start(&["fsync=off", "full_page_writes=off"]));
 
 /// Runs each case on both engines.
 macro_rules! on_both_engines {
@@ -33,7 +34,10 @@ pub(crate) use on_both_engines;
 
 /// An empty database.
 pub(crate) struct Database {
+    /// Where it is, directly.
     pub(crate) url: String,
+    /// By which way the store gets there.
+    pub(crate) by: Option<String>,
     /// Where the file is, on SQLite.
     pub(crate) folder: Option<TempDir>,
 }
@@ -43,17 +47,33 @@ impl Database {
         let folder = TempDir::new().unwrap();
         // The folder below is made by the store.
         let url = format!("sqlite://{}", folder.path().join("made/by/the/store.db").display());
-        Self { url, folder: Some(folder) }
+        Self { url, by: None, folder: Some(folder) }
     }
 
     pub(crate) fn postgres() -> Self {
         let name = format!("test_{}", MessageId::new().as_uuid().simple());
         SERVER.create_database(&name);
-        Self { url: SERVER.url(&name), folder: None }
+        Self { url: SERVER.url(&name), by: None, folder: None }
     }
 
     pub(crate) fn config(&self) -> StoreConfig {
-        StoreConfig { url: self.url.clone(), pool_max: 4, migrate: true }
+        match &self.by {
+            Some(pooler) => StoreConfig { pooler: Pooler::Transaction, ..StoreConfig::new(pooler.clone()) },
+            None => StoreConfig::new(self.url.clone()),
+        }
+    }
+
+    /// Runs statements beside the store, in a file that is made when it is missing.
+    pub(crate) async fn execute(&self, statements: &'static str) {
+        if let Some(folder) = &self.folder {
+            std::fs::create_dir_all(folder.path().join("made/by/the")).unwrap();
+            let options: sqlx::sqlite::SqliteConnectOptions = self.url.parse().unwrap();
+            let mut connection = sqlx::SqliteConnection::connect_with(&options.create_if_missing(true)).await.unwrap();
+            sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
+        } else {
+            let mut connection = sqlx::PgConnection::connect(&self.url).await.unwrap();
+            sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
+        }
     }
 
     pub(crate) async fn open(&self) -> Store {

@@ -8,11 +8,10 @@ use hubbub_protocol::{MessageId, RoomEventData, RoomId, RoomKind, RoomRole};
 use hubbub_store::{Append, AppendError, Appended, Guard, StoreErrorKind};
 use tokio::task::block_in_place;
 
-use crate::fixture::{
-    Database, committed, joining, keys, leaving, message, new_room, on_both_engines, person, room_of, whole_log,
-};
+use crate::every::on_every_engine;
+use crate::fixture::{Database, committed, joining, keys, leaving, message, new_room, person, room_of, whole_log};
 
-on_both_engines! {
+on_every_engine! {
     a_message_is_in_the_log_and_among_the_messages,
     guards_are_checked_in_the_transaction,
     joining_and_leaving_change_members_once,

@@ -8,9 +8,10 @@ use hubbub_store::{AppendError, Appended, Store};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::fixture::{Database, joining, leaving, message, on_both_engines, person, room_of, whole_log};
+use crate::every::on_every_engine;
+use crate::fixture::{Database, joining, leaving, message, person, room_of, whole_log};
 
-on_both_engines! { histories_are_those_of_the_model }
+on_every_engine! { histories_are_those_of_the_model }
 
 const ROOMS: usize = 3;
 const PEOPLE: usize = 4;

@@ -6,29 +6,19 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use hubbub_store::{Store, StoreConfig, StoreErrorKind};
 
-use crate::fixture::{Database, message, on_both_engines, person, room_of};
+use crate::every::on_every_engine;
+use crate::fixture::{Database, keys, message, person, room_of, whole_log};
 
-on_both_engines! {
+on_every_engine! {
     ten_open_an_empty_database_at_once,
-    a_newer_schema_is_refused,
+    a_newer_schema_that_only_adds_is_worked_with,
+    a_newer_schema_that_took_something_away_is_refused,
     without_leave_to_migrate_an_old_schema_is_refused,
     a_restored_database_gets_another_epoch,
 }
 
 async fn open(config: &StoreConfig) -> Result<Store, hubbub_store::StoreError> {
     Store::open(config, &prometheus::Registry::new(), Arc::new(|_| {})).await
-}
-
-/// Runs one statement beside the store.
-async fn execute(database: &Database, statement: &'static str) {
-    use sqlx::Connection as _;
-    if database.folder.is_some() {
-        let mut connection = sqlx::SqliteConnection::connect(&database.url).await.unwrap();
-        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
-    } else {
-        let mut connection = sqlx::PgConnection::connect(&database.url).await.unwrap();
-        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
-    }
 }
 
 async fn ten_open_an_empty_database_at_once(database: Database) {
@@ -54,9 +44,24 @@ async fn ten_open_an_empty_database_at_once(database: Database) {
     assert_eq!(again.events(room, 0, 100).await.unwrap().1, 11);
 }
 
-async fn a_newer_schema_is_refused(database: Database) {
+async fn a_newer_schema_that_only_adds_is_worked_with(database: Database) {
+    let store = database.open().await;
+    database.execute("INSERT INTO hubbub_migrations VALUES (8999, '8999_threads', 0)").await;
+    database.execute("ALTER TABLE messages ADD COLUMN thread BIGINT").await;
+    database.execute("CREATE TABLE threads (room BIGINT NOT NULL PRIMARY KEY)").await;
+    // A node of before goes on, and one that is started again comes up beside those of the newer version.
+    let again = database.open().await;
+    let ada = person("ada");
+    let room = room_of(&store, std::slice::from_ref(&ada)).await;
+    store.append(message(room, &ada, "one", "by who was there")).await.unwrap();
+    again.append(message(room, &ada, "two", "by who came again")).await.unwrap();
+    assert_eq!(keys(&whole_log(&again, room).await), ["one", "two"]);
+    assert!(Store::pending_migrations(&database.config()).await.unwrap().is_empty());
+}
+
+async fn a_newer_schema_that_took_something_away_is_refused(database: Database) {
     database.open().await.close().await;
-    execute(&database, "INSERT INTO hubbub_migrations VALUES (9000, 'from the future', 0)").await;
+    database.execute("INSERT INTO hubbub_migrations VALUES (9000, '9000_contract_rooms', 0)").await;
     let config = database.config();
     for error in [
         open(&config).await.err().unwrap(),
@@ -105,7 +110,7 @@ async fn wrong_addresses_are_told_from_absent_databases() {
         ("postgres://u@127.0.0.1:1/x".to_owned(), StoreErrorKind::Unavailable),
     ];
     for (url, kind) in cases {
-        let config = StoreConfig { url: url.clone(), pool_max: 2, migrate: true };
+        let config = StoreConfig { pool_max: 2, ..StoreConfig::new(url.clone()) };
         let error = open(&config).await.err().unwrap();
         assert_eq!(error.kind(), kind, "{url}: {error:?}");
         assert_eq!(error.retryable(), kind == StoreErrorKind::Unavailable);

@@ -48,7 +48,7 @@ async fn killing_postgres_under_load_loses_and_doubles_nothing() {
     let registry = prometheus::Registry::new();
     let told = Arc::new(Mutex::new(Vec::new()));
     let record = Arc::clone(&told);
-    let config = StoreConfig { url: server.url("hubbub"), pool_max: 4, migrate: true };
+    let config = StoreConfig::new(server.url("hubbub"));
     let hook = Arc::new(move |events: &[_]| record.lock().unwrap().extend_from_slice(events));
     let store = Store::open(&config, &registry, hook).await.unwrap();
     let people: Vec<_> = (0..16).map(|at| person(&format!("w{at}"))).collect();
@@ -130,7 +130,7 @@ async fn check(store: &Store, rooms: &[RoomId], answers: &Answers) {
 async fn a_frozen_postgres_opens_the_circuit_and_is_found_again() {
     let server = tokio::task::spawn_blocking(|| Server::start(&["fsync=off"])).await.unwrap();
     server.create_database("hubbub");
-    let database = Database { url: server.url("hubbub"), folder: None };
+    let database = Database { url: server.url("hubbub"), by: None, folder: None };
     let store = database.open().await;
     let ada = person("ada");
     let room = room_of(&store, std::slice::from_ref(&ada)).await;

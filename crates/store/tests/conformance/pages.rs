@@ -3,9 +3,10 @@
 use hubbub_protocol::SEQ_MAX;
 use hubbub_store::PageQuery;
 
-use crate::fixture::{Database, committed, joining, message, on_both_engines, person, room_of};
+use crate::every::on_every_engine;
+use crate::fixture::{Database, committed, joining, message, person, room_of};
 
-on_both_engines! { messages_come_in_pages, the_log_comes_in_pages }
+on_every_engine! { messages_come_in_pages, the_log_comes_in_pages }
 
 async fn messages_come_in_pages(database: Database) {
     let store = database.open().await;

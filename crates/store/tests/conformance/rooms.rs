@@ -4,9 +4,10 @@ use hubbub_protocol::event::RoomCreated;
 use hubbub_protocol::{RoomEventData, RoomId, RoomKind, RoomRole, UserId};
 use hubbub_store::AppendError;
 
-use crate::fixture::{Database, joining, leaving, new_room, on_both_engines, person, room_of, whole_log};
+use crate::every::on_every_engine;
+use crate::fixture::{Database, joining, leaving, new_room, person, room_of, whole_log};
 
-on_both_engines! {
+on_every_engine! {
     a_new_room_has_its_event_and_members,
     impossible_rooms_are_refused,
     a_user_finds_open_rooms_and_their_own,

@@ -6,11 +6,10 @@ use futures_util::future::join_all;
 use hubbub_protocol::{RoomEventData, RoomKind};
 use hubbub_store::{Append, AppendError, Appended, Store};
 
-use crate::fixture::{
-    Database, committed, joining, keys, leaving, message, new_room, on_both_engines, person, room_of, whole_log,
-};
+use crate::every::on_every_engine;
+use crate::fixture::{Database, committed, joining, keys, leaving, message, new_room, person, room_of, whole_log};
 
-on_both_engines! {
+on_every_engine! {
     seqs_have_no_gap_under_64_writers_on_two_stores,
     a_retry_on_both_stores_at_once_is_one_message,
     the_same_people_get_the_same_direct_room,

@@ -203,7 +203,7 @@ async fn what_is_no_whole_backup_is_refused_before_the_target_is_touched() {
     let place = Place::new();
     backed_up(&source, &place.file()).await;
     let plain = source.folder.as_ref().unwrap().path().join("made/by/the/store.db");
-    let damaged = Database { url: as_url(&place.file()), folder: Some(TempDir::new().unwrap()) };
+    let damaged = Database { url: as_url(&place.file()), by: None, folder: Some(TempDir::new().unwrap()) };
     execute(&damaged, "UPDATE messages SET body = 'another' WHERE client_msg_id = '5'").await;
     for (file, reason) in [
         (place.file(), "damaged: `messages`"),
@@ -244,7 +244,7 @@ async fn a_backup_of_an_older_schema_is_migrated_on_the_way() {
     let place = Place::new();
     backed_up(&source, &place.file()).await;
     // As a build would have made it that knew no directory yet.
-    let old = Database { url: as_url(&place.file()), folder: Some(TempDir::new().unwrap()) };
+    let old = Database { url: as_url(&place.file()), by: None, folder: Some(TempDir::new().unwrap()) };
     execute(
         &old,
         "DROP TABLE logins; DROP TABLE user_rooms; DROP TABLE users; DELETE FROM hubbub_migrations WHERE version = 3; \

@@ -46,6 +46,73 @@ pub(crate) struct Server {
 impl Server {
     /// Makes a database folder and starts a server on it, with these settings (`name=value`).
     pub(crate) fn start(settings: &[&str]) -> Self {
+        let mut server = Self::prepare(settings);
+        let made = server
+            .command("initdb")
+            .args(["--username=hubbub", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"])
+            .arg("--pgdata")
+            .arg(server.folder.join("data"))
+            .stdout(Stdio::null())
+            .status()
+            .expect("initdb runs");
+        assert!(made.success(), "initdb made a database");
+        server.run();
+        server
+    }
+
+    /// Makes a database folder and starts a server on it that takes nobody over the network but with TLS.
+    #[allow(dead_code, reason = "not every user of this file speaks TLS")]
+    pub(crate) fn start_tls(address: std::net::IpAddr, certificate: &str, key: &str) -> Self {
+        let mut server = Self::start(&["fsync=off"]);
+        server.kill();
+        let data = server.folder.join("data");
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let file = data.join(name);
+            fs::write(&file, text).expect("a file of the server");
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a private file");
+        }
+        fs::write(data.join("pg_hba.conf"), "local all all trust\nhostssl all all 127.0.0.0/8 trust\n").expect("rules");
+        if is_root() {
+            let done = Command::new("chown").arg("-R").arg(ACCOUNT).arg(&data).status().expect("chown");
+            assert!(done.success(), "the server's account owns the files");
+        }
+        server.settings.extend(["ssl=on".to_owned(), format!("listen_addresses={address}")]);
+        server.run();
+        server
+    }
+
+    /// Starts another server that follows this one.
+    #[allow(dead_code, reason = "not every user of this file has a standby")]
+    pub(crate) fn standby(&self) -> Self {
+        let mut standby = Self::prepare(&[]);
+        let copied = standby
+            .command("pg_basebackup")
+            .args(["-U", "hubbub", "--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-h"])
+            .arg(&self.folder)
+            .arg("--pgdata")
+            .arg(standby.folder.join("data"))
+            .status()
+            .expect("pg_basebackup runs");
+        assert!(copied.success(), "the data was copied");
+        standby.run();
+        standby
+    }
+
+    /// Makes a standby the server that takes writes, and waits until it does.
+    #[allow(dead_code, reason = "not every user of this file has a standby")]
+    pub(crate) fn promote(&self) {
+        let promoted = self.command("pg_ctl").arg("promote").arg("-D").arg(self.folder.join("data")).output();
+        assert!(promoted.expect("pg_ctl runs").status.success(), "the standby was promoted");
+    }
+
+    /// Where its socket lies.
+    #[allow(dead_code, reason = "not every user of this file looks there")]
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The folder of a server that has no database yet.
+    fn prepare(settings: &[&str]) -> Self {
         let programs = programs().expect("PostgreSQL is installed: apt-get install postgresql");
         let folder = tempfile::Builder::new().prefix("hubbub-postgres-").tempdir().expect("a folder").keep();
         let janitor = Command::new("sh")
@@ -64,18 +131,7 @@ impl Server {
             assert!(done.success(), "the server's account owns the folder");
         }
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let mut server = Self { programs, folder, settings, process: None, janitor };
-        let made = server
-            .command("initdb")
-            .args(["--username=hubbub", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"])
-            .arg("--pgdata")
-            .arg(&data)
-            .stdout(Stdio::null())
-            .status()
-            .expect("initdb runs");
-        assert!(made.success(), "initdb made a database");
-        server.run();
-        server
+        Self { programs, folder, settings, process: None, janitor }
     }
 
     /// Starts the server again after [`Server::kill`] and waits until it answers.

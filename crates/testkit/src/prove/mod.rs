@@ -3,11 +3,17 @@
 //! Must never pass where nothing was proved.
 
 pub mod director;
-mod gauges;
+pub mod felt;
 pub mod latency;
-pub mod outage;
+pub mod neighbour;
+pub mod outcome;
+pub mod report;
+pub mod rollout;
+pub mod scenario;
 mod schedule;
 mod settle;
+pub mod soak;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,15 +22,15 @@ use anyhow::Result;
 use hubbub_protocol::Timestamp;
 use tokio::time::Instant;
 
-use crate::checker::{self, Verdict};
+use crate::checker::Verdict;
 use crate::cluster::{Cluster, ClusterConfig};
 use crate::record::Counts;
 use crate::swarm::mutation::Mutation;
 use crate::swarm::{Swarm, SwarmConfig};
 use director::Director;
-use gauges::Repairs;
 use latency::Latency;
 pub use schedule::{FaultKind, Planned, random};
+use watch::{Metric, REPAIRS, Watch};
 
 /// How long the last acks and events may take when all is well again.
 const SETTLE_LIMIT: Duration = Duration::from_secs(60);
@@ -110,57 +116,23 @@ pub fn cluster(seed: u64, nodes: usize) -> ClusterConfig {
 pub async fn run(cluster: &mut Cluster, config: &ProveConfig, mut show: impl FnMut(&Progress)) -> Result<Report> {
     let swarm = Swarm::start(cluster, &config.swarm()).await?;
     let dropped_before = dropped(cluster);
+    let mut stage = Stage::begin(cluster, config.seed, config.length, &config.faults);
     swarm.talk();
-    let mut stage = Stage { director: Director::default(), repairs: Repairs::default(), began: Instant::now() };
-    let plan = random(config.seed, config.length, cluster.members.len(), &config.faults);
-    stage.play(cluster, &swarm, &plan, config.length, &mut show).await?;
-    let Stage { mut director, repairs, .. } = stage;
+    stage.play(cluster, &swarm, &mut show).await?;
+    let Stage { mut director, watch, since, .. } = stage;
     director.heal(cluster).await?;
-    conclude(cluster, swarm, config, director, repairs, dropped_before).await
-}
-
-/// Lets everything come to an end and judges.
-async fn conclude(
-    cluster: &Cluster,
-    swarm: Swarm,
-    config: &ProveConfig,
-    director: Director,
-    mut repairs: Repairs,
-    dropped_before: u64,
-) -> Result<Report> {
-    let Director { windows, mut complaints, .. } = director;
     let limit = if config.mutation.is_some() { SETTLE_LIMIT_MUTATED } else { SETTLE_LIMIT };
-    swarm.finish();
-    let waiting = settle::acks(&swarm, limit).await;
-    complaints.extend(waiting.map(|who| format!("no ack within {limit:?} of peace: {who}")));
-    let logs = settle::logs(cluster, &swarm.rooms).await?;
-    let behind = settle::deliveries(&swarm, &logs.heads, limit).await;
-    complaints.extend(behind.map(|who| format!("not all delivered within {limit:?} of peace: {who}")));
-    repairs.look(cluster).await;
-    let end = Timestamp::now();
-    let records = swarm.stop().await;
-    // What was sent without an ack may have been committed behind the first look.
-    let logs = settle::logs(cluster, &rooms_of(&logs)).await?;
-    let verdict = checker::check(&records, &logs.records, &logs.heads);
-    if verdict.refusals > 0 {
-        complaints
-            .push(format!("{} messages were refused for good, though nothing is wrong with them", verdict.refusals));
-    }
+    let settle::Judged { records, verdict, complaints, .. } = settle::judge(cluster, swarm, limit).await?;
+    let Director { windows, complaints: mut all, .. } = director;
+    all.extend(complaints);
     Ok(Report {
         verdict,
-        repairs: repairs.total(),
+        repairs: watch.growth(Metric::of(REPAIRS), since, Timestamp::now()) as u64,
         dropped: dropped(cluster) - dropped_before,
-        deliveries: latency::by_fault(&records, &windows, end),
+        deliveries: latency::by_fault(&records, &windows, Timestamp::now()),
         acks: latency::acks(&records),
-        complaints,
+        complaints: all,
     })
-}
-
-fn rooms_of(logs: &settle::Logs) -> Vec<hubbub_protocol::RoomId> {
-    let mut rooms: Vec<_> = logs.heads.iter().map(|head| head.room).collect();
-    rooms.sort_unstable();
-    rooms.dedup();
-    rooms
 }
 
 fn dropped(cluster: &Cluster) -> u64 {
@@ -183,21 +155,26 @@ impl Cue<'_> {
     }
 }
 
+/// Random faults on a cluster, and what is known of them.
 struct Stage {
     director: Director,
-    repairs: Repairs,
+    watch: Watch,
+    plan: Vec<Planned>,
+    length: Duration,
+    since: Timestamp,
     began: Instant,
 }
 
 impl Stage {
-    async fn play(
-        &mut self,
-        cluster: &mut Cluster,
-        swarm: &Swarm,
-        plan: &[Planned],
-        length: Duration,
-        show: &mut impl FnMut(&Progress),
-    ) -> Result<()> {
+    /// Plans faults for so long.
+    fn begin(cluster: &Cluster, seed: u64, length: Duration, faults: &[FaultKind]) -> Self {
+        let watch = Watch::start(cluster, vec![Metric::of(REPAIRS)]);
+        let plan = random(seed, length, cluster.members.len(), faults);
+        Self { director: Director::default(), watch, plan, length, since: Timestamp::now(), began: Instant::now() }
+    }
+
+    async fn play(&mut self, cluster: &mut Cluster, swarm: &Swarm, show: &mut impl FnMut(&Progress)) -> Result<()> {
+        let (plan, length) = (std::mem::take(&mut self.plan), self.length);
         let mut cues: Vec<Cue<'_>> = plan.iter().flat_map(|fault| [Cue::Begin(fault), Cue::End(fault)]).collect();
         cues.sort_by_key(Cue::at);
         let mut cues = cues.into_iter().peekable();
@@ -220,29 +197,20 @@ impl Stage {
             }
             if self.began.elapsed() >= shown + SHOW {
                 shown = self.began.elapsed();
-                self.look(cluster, swarm, &lasting, show).await;
+                self.look(cluster, swarm, &lasting, show);
             }
         }
         Ok(())
     }
 
-    async fn look(
-        &mut self,
-        cluster: &mut Cluster,
-        swarm: &Swarm,
-        lasting: &[&Planned],
-        show: &mut impl FnMut(&Progress),
-    ) {
+    fn look(&mut self, cluster: &mut Cluster, swarm: &Swarm, lasting: &[&Planned], show: &mut impl FnMut(&Progress)) {
         let touched: Vec<usize> = lasting.iter().map(|fault| fault.node).collect();
         self.director.notice_ends(cluster, &touched);
-        if lasting.iter().all(|fault| fault.kind != FaultKind::FreezeNode) {
-            self.repairs.look(cluster).await;
-        }
         show(&Progress {
             at: self.began.elapsed(),
             counts: swarm.counts(),
             faults: lasting.iter().map(|fault| fault.kind.name()).collect(),
-            repairs: self.repairs.total(),
+            repairs: self.watch.growth(Metric::of(REPAIRS), self.since, Timestamp::now()) as u64,
         });
     }
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use hubbub_client::Client;
-use hubbub_protocol::{RoomId, Seq};
+use hubbub_protocol::{RoomId, Seq, Timestamp};
 use tokio::time::Instant;
 
+use crate::checker::{self, Verdict};
 use crate::cluster::Cluster;
 use crate::record::{Delivered, Entry, Head, Record};
 use crate::swarm::Swarm;
@@ -21,15 +22,52 @@ const PAGE: u64 = 100;
 
 /// The logs of all rooms as every node tells them.
 #[derive(Debug, Default)]
-pub(super) struct Logs {
+struct Logs {
     /// For the checker.
+    records: Vec<Record>,
+    /// For the checker.
+    heads: Vec<Head>,
+}
+
+/// What a swarm came to.
+pub(super) struct Judged {
+    /// What its clients saw.
     pub(super) records: Vec<Record>,
-    /// For the checker.
-    pub(super) heads: Vec<Head>,
+    /// The checker's word.
+    pub(super) verdict: Verdict,
+    /// What did not come to an end, or was refused for good.
+    pub(super) complaints: Vec<String>,
+    /// When the clients were told to finish.
+    pub(super) end: Timestamp,
+}
+
+/// Lets everything come to an end, each part within `limit`, and judges.
+///
+/// # Errors
+/// When a node does not tell its log.
+pub(super) async fn judge(cluster: &Cluster, swarm: Swarm, limit: Duration) -> Result<Judged> {
+    let mut complaints = Vec::new();
+    let end = Timestamp::now();
+    swarm.finish();
+    let waiting = acks(&swarm, limit).await;
+    complaints.extend(waiting.map(|who| format!("no ack within {limit:?} of peace: {who}")));
+    let rooms = swarm.rooms.clone();
+    let heads = logs(cluster, &rooms).await?.heads;
+    let behind = deliveries(&swarm, &heads, limit).await;
+    complaints.extend(behind.map(|who| format!("not all delivered within {limit:?} of peace: {who}")));
+    let records = swarm.stop().await;
+    // What was sent without an ack may have been committed behind the first look.
+    let logs = logs(cluster, &rooms).await?;
+    let verdict = checker::check(&records, &logs.records, &logs.heads);
+    if verdict.refusals > 0 {
+        complaints
+            .push(format!("{} messages were refused for good, though nothing is wrong with them", verdict.refusals));
+    }
+    Ok(Judged { records, verdict, complaints, end })
 }
 
 /// Waits until nothing is on its way any more. Says what still is when `limit` is over.
-pub(super) async fn acks(swarm: &Swarm, limit: Duration) -> Option<String> {
+async fn acks(swarm: &Swarm, limit: Duration) -> Option<String> {
     let deadline = Instant::now() + limit;
     loop {
         let waiting = swarm.waiting();
@@ -41,7 +79,7 @@ pub(super) async fn acks(swarm: &Swarm, limit: Duration) -> Option<String> {
 }
 
 /// Waits until every client has every room up to its head. Says who has not when `limit` is over.
-pub(super) async fn deliveries(swarm: &Swarm, heads: &[Head], limit: Duration) -> Option<String> {
+async fn deliveries(swarm: &Swarm, heads: &[Head], limit: Duration) -> Option<String> {
     let heads: HashMap<RoomId, Seq> = heads.iter().map(|head| (head.room, head.seq)).collect();
     let deadline = Instant::now() + limit;
     loop {
@@ -57,7 +95,7 @@ pub(super) async fn deliveries(swarm: &Swarm, heads: &[Head], limit: Duration) -
 ///
 /// # Errors
 /// When a node does not tell.
-pub(super) async fn logs(cluster: &Cluster, rooms: &[RoomId]) -> Result<Logs> {
+async fn logs(cluster: &Cluster, rooms: &[RoomId]) -> Result<Logs> {
     let mut logs = Logs::default();
     for (index, member) in cluster.members.iter().enumerate() {
         let client = cluster.client(0, index).await?;

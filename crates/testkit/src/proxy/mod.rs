@@ -57,6 +57,8 @@ struct State {
     frozen: Option<Direction>,
     /// Direction, delay, jitter.
     slow: Option<(Direction, Duration, Duration)>,
+    /// The share of chunks that wait so much longer, in both directions.
+    stalls: Option<(f64, Duration)>,
     dropped_share: f64,
 }
 
@@ -66,9 +68,14 @@ impl State {
     }
 
     fn delay(&self, direction: Direction) -> Duration {
-        match self.slow {
-            Some((slow, delay, jitter)) if slow.holds(direction) => delay + jitter.mul_f64(rand::rng().random()),
+        let mut rng = rand::rng();
+        let slow = match self.slow {
+            Some((slow, delay, jitter)) if slow.holds(direction) => delay + jitter.mul_f64(rng.random()),
             _ => Duration::ZERO,
+        };
+        match self.stalls {
+            Some((share, longer)) if rng.random_bool(share.clamp(0.0, 1.0)) => slow + longer,
+            _ => slow,
         }
     }
 }
@@ -79,13 +86,14 @@ pub struct Proxy {
     /// Where to connect.
     pub port: u16,
     state: watch::Sender<State>,
+    target: watch::Sender<SocketAddr>,
     dropped: Arc<AtomicU64>,
     accepting: JoinHandle<()>,
 }
 
 /// What the connections of one proxy share.
 struct Shared {
-    target: SocketAddr,
+    target: watch::Receiver<SocketAddr>,
     state: watch::Receiver<State>,
     /// Set for Redis: the seed of what is dropped.
     seed: Option<u64>,
@@ -121,13 +129,14 @@ impl Proxy {
         let (state, watched) = watch::channel(State::default());
         let dropped = Arc::new(AtomicU64::new(0));
         let target = SocketAddr::from((Ipv4Addr::LOCALHOST, target));
-        let shared = Arc::new(Shared { target, state: watched, seed, dropped: Arc::clone(&dropped) });
+        let (target, aimed) = watch::channel(target);
+        let shared = Arc::new(Shared { target: aimed, state: watched, seed, dropped: Arc::clone(&dropped) });
         let listener = {
             let _context = runtime.enter();
             TcpListener::from_std(listener)?
         };
         let accepting = runtime.spawn(accept(listener, shared));
-        Ok(Self { port, state, dropped, accepting })
+        Ok(Self { port, state, target, dropped, accepting })
     }
 
     /// Resets every connection, and new ones, until healed.
@@ -151,6 +160,18 @@ impl Proxy {
     /// Delays what passes by `delay` and up to `jitter` more; the order stays.
     pub fn slow(&self, direction: Direction, delay: Duration, jitter: Duration) {
         self.state.send_modify(|state| state.slow = Some((direction, delay, jitter)));
+    }
+
+    /// Lets this share (0 to 1) of the chunks wait so much longer, and what follows them behind: as TCP shows a lost
+    /// packet to a program, which is by the time of its retransmission.
+    pub fn stall(&self, share: f64, longer: Duration) {
+        self.state.send_modify(|state| state.stalls = Some((share, longer)));
+    }
+
+    /// New connections go to this port from now on; those that are open end, as with an address that has moved.
+    pub fn retarget(&self, port: u16) {
+        self.target.send_replace(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        self.reset_connections();
     }
 
     /// Drops this share (0 to 1) of the messages of rooms; see [`Proxy::before_redis`].
@@ -193,7 +214,8 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
         client.set_zero_linger().ok();
         return;
     }
-    let Ok(mut server) = TcpStream::connect(shared.target).await else {
+    let target = *shared.target.borrow();
+    let Ok(mut server) = TcpStream::connect(target).await else {
         client.set_zero_linger().ok();
         return;
     };

@@ -1,16 +1,19 @@
-//! The programs of a cluster: Redis, PostgreSQL, HAProxy and the nodes.
+//! The programs of a cluster: Redis, PostgreSQL, PgBouncer, HAProxy and the nodes.
 //!
 //! Owns how each is started, probed, stopped and started again. Must never use a server of the machine.
 
 pub mod haproxy;
 pub mod node;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod redis;
+pub mod redis_forms;
 
 use std::time::Duration;
 
 pub use haproxy::Haproxy;
 pub use node::Node;
+pub use pgbouncer::Pgbouncer;
 pub use postgres::Postgres;
 pub use redis::Redis;
 

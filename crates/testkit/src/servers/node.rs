@@ -65,6 +65,11 @@ impl Node {
         Ok(Self { name, port, ops_port, program, folder, environment: all, cpus: None, process: None })
     }
 
+    /// Runs this build from the next start on.
+    pub fn run_build(&mut self, program: &Path) {
+        self.program = program.to_path_buf();
+    }
+
     /// Runs on these processors alone from the next start on, such as `0` or `0-3`: it then counts no others either.
     pub fn on_cpus(&mut self, cpus: &str) {
         self.cpus = Some(cpus.to_owned());
@@ -74,6 +79,11 @@ impl Node {
     pub fn set(&mut self, variable: &str, value: impl Into<String>) {
         self.environment.retain(|(name, _)| name != variable);
         self.environment.push((variable.to_owned(), value.into()));
+    }
+
+    /// Takes a variable out for the next start.
+    pub fn unset(&mut self, variable: &str) {
+        self.environment.retain(|(name, _)| name != variable);
     }
 
     /// A command of the binary with the node's configuration.

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
@@ -39,6 +39,8 @@ pub struct Postgres {
     programs: PathBuf,
     owner: Option<(u32, u32)>,
     process: Option<Process>,
+    /// Further settings, as `name=value`.
+    settings: Vec<String>,
     /// Dropped last: the files of the server.
     folder: TempDir,
 }
@@ -49,19 +51,72 @@ impl Postgres {
     /// # Errors
     /// When PostgreSQL is not installed or the folder cannot be made.
     pub fn new(log: PathBuf) -> Result<Self> {
-        let initdb = program("initdb")?;
-        let programs = initdb.parent().context("a program lies in a folder")?.to_path_buf();
-        let folder = tempfile::Builder::new().prefix("hubbub-postgresql-").tempdir()?;
-        let owner = if is_root() { Some(postgres_user()?) } else { None };
-        if let Some((user, group)) = owner {
-            chown(folder.path(), Some(user), Some(group)).context("cannot hand the folder to `postgres`")?;
-        }
-        let postgres = Self { port: ports::free()?, log, programs, owner, process: None, folder };
+        Self::new_in(&std::env::temp_dir(), log)
+    }
+
+    /// As [`Postgres::new`], with its files below this folder: on a disk of its own, for one.
+    ///
+    /// # Errors
+    /// As [`Postgres::new`].
+    pub fn new_in(parent: &Path, log: PathBuf) -> Result<Self> {
+        let postgres = Self::bare(parent, log)?;
         let mut command = postgres.command("initdb");
         command.args(["--username=hubbub", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "--pgdata"]);
         let made = command.arg(postgres.database()).output().context("cannot start initdb")?;
         ensure!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr).trim());
         Ok(postgres)
+    }
+
+    /// A standby that follows this server, which has to run; it is not started yet.
+    ///
+    /// # Errors
+    /// When the copy cannot be made.
+    pub fn standby(&self, name: &str, log: PathBuf) -> Result<Self> {
+        let standby = Self::bare(&std::env::temp_dir(), log)?;
+        let mut command = standby.command("pg_basebackup");
+        let from = format!("host=127.0.0.1 port={} user=hubbub application_name={name}", self.port);
+        command.args(["--dbname", &from, "--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast"]);
+        let made = command.arg("--pgdata").arg(standby.database()).output().context("cannot start pg_basebackup")?;
+        ensure!(made.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&made.stderr).trim());
+        // The database is there already.
+        fs::write(standby.log.with_extension("created"), "")?;
+        Ok(standby)
+    }
+
+    /// Makes a standby the primary.
+    ///
+    /// # Errors
+    /// When it does not take over.
+    pub fn promote(&self) -> Result<()> {
+        let mut command = self.command("pg_ctl");
+        let made =
+            command.arg("promote").arg("--pgdata").arg(self.database()).output().context("cannot start pg_ctl")?;
+        ensure!(made.status.success(), "pg_ctl promote: {}", String::from_utf8_lossy(&made.stderr).trim());
+        Ok(())
+    }
+
+    /// With this setting from the next start on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.retain(|setting| setting.split_once('=').is_none_or(|(other, _)| other != name));
+        self.settings.push(format!("{name}={value}"));
+    }
+
+    /// Listens at another port from the next start on.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn move_port(&mut self) -> Result<()> {
+        self.port = ports::free()?;
+        Ok(())
+    }
+
+    fn bare(parent: &Path, log: PathBuf) -> Result<Self> {
+        let postgres = program("postgres")?;
+        let programs = postgres.parent().context("a program lies in a folder")?.to_path_buf();
+        let folder = tempfile::Builder::new().prefix("hubbub-postgresql-").tempdir_in(parent)?;
+        let owner = hand_over(folder.path())?;
+        let settings = Vec::new();
+        Ok(Self { port: ports::free()?, log, programs, owner, process: None, settings, folder })
     }
 
     /// Starts it, unless it runs, and makes the database `hubbub` at the first start.
@@ -104,6 +159,7 @@ impl Postgres {
         command.arg("-D").arg(self.database()).args(["-p", &self.port.to_string()]);
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
         command.args(["-c", &format!("max_connections={CONNECTIONS_MAX}")]);
+        command.args(self.settings.iter().flat_map(|setting| ["-c", setting]));
         self.process = Some(Process::start("postgresql", command, &self.log)?);
         Ok(())
     }
@@ -119,6 +175,26 @@ impl Postgres {
             Shutdown::Immediate => Signal::Quit,
         });
         process.wait(STOP_LIMIT).await.map(drop)
+    }
+
+    /// `kill -9` to its first process, as a machine that goes dark. Its sessions end when they notice.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// How it ended, once, if it has ended by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.process.as_mut()?.ended()?;
+        self.process = None;
+        Some(status)
+    }
+
+    /// Its first process and all that this one started, while it runs.
+    #[must_use]
+    pub fn pids(&self) -> Vec<u32> {
+        let Some(pid) = self.pid() else { return Vec::new() };
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        std::iter::once(pid).chain(children.split_whitespace().filter_map(|child| child.parse().ok())).collect()
     }
 
     /// The id of its first process while it runs; the sessions are its children.
@@ -182,6 +258,15 @@ fn versions(parent: &Path) -> Vec<PathBuf> {
         .collect();
     versions.sort_by(|a, b| b.cmp(a));
     versions.into_iter().map(|(_, folder)| folder).collect()
+}
+
+/// Hands a folder to the user whom servers run as, where that is another than ours, and says who it is.
+pub(super) fn hand_over(folder: &Path) -> Result<Option<(u32, u32)>> {
+    let owner = if is_root() { Some(postgres_user()?) } else { None };
+    if let Some((user, group)) = owner {
+        chown(folder, Some(user), Some(group)).context("cannot hand the folder to `postgres`")?;
+    }
+    Ok(owner)
 }
 
 /// User and group of Debian's package.

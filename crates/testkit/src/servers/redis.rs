@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -19,6 +19,8 @@ pub struct Redis {
     /// Where it listens.
     pub port: u16,
     folder: PathBuf,
+    /// Further arguments.
+    arguments: Vec<String>,
     process: Option<Process>,
 }
 
@@ -28,7 +30,27 @@ impl Redis {
     /// # Errors
     /// When no port is free.
     pub fn new(folder: PathBuf) -> Result<Self> {
-        Ok(Self { port: ports::free()?, folder, process: None })
+        Self::with_arguments(folder, &[])
+    }
+
+    /// As [`Redis::new`], with further arguments.
+    ///
+    /// # Errors
+    /// As [`Redis::new`].
+    pub fn with_arguments(folder: PathBuf, arguments: &[&str]) -> Result<Self> {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Ok(Self { port: ports::free()?, folder, arguments, process: None })
+    }
+
+    /// What the server answers to a question, as `redis-cli` shows it.
+    ///
+    /// # Errors
+    /// When it does not answer, or there is no `redis-cli`.
+    pub fn ask(&self, question: &[&str]) -> Result<String> {
+        let mut command = Command::new(find_program("redis-cli", "redis-tools", &[])?);
+        let answer = command.args(["-p", &self.port.to_string()]).args(question).output()?;
+        ensure!(answer.status.success(), "redis-cli: {}", String::from_utf8_lossy(&answer.stderr).trim());
+        Ok(String::from_utf8_lossy(&answer.stdout).into_owned())
     }
 
     /// Starts it, unless it runs.
@@ -41,7 +63,7 @@ impl Redis {
         }
         let mut command = Command::new(find_program("redis-server", "redis-server", &[])?);
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"]);
-        command.args(["--save", "", "--appendonly", "no", "--dir"]).arg(&self.folder);
+        command.args(["--save", "", "--appendonly", "no", "--dir"]).arg(&self.folder).args(&self.arguments);
         let mut process = Process::start("redis", command, &self.folder.join("redis.log"))?;
         let port = self.port;
         process.wait_until(START_LIMIT, "ready", async || answers(port).await).await?;

@@ -60,6 +60,8 @@ struct Seat {
     rooms: Vec<RoomId>,
     recorder: Recorder,
     phase: watch::Receiver<Phase>,
+    /// A bare client that is frozen neither reads nor writes; its socket stays open.
+    frozen: watch::Receiver<bool>,
     rng: StdRng,
     /// Between two messages, on average.
     pause: Duration,
@@ -91,6 +93,7 @@ pub struct Swarm {
     pub rooms: Vec<RoomId>,
     recorders: Vec<(Recorder, Vec<RoomId>)>,
     phase: watch::Sender<Phase>,
+    frozen: watch::Sender<bool>,
     jumps: Vec<mpsc::Sender<()>>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -106,7 +109,8 @@ impl Swarm {
             rooms.push(cluster.create_room(&format!("swarm-{}", uuid::Uuid::new_v4().simple())).await?);
         }
         let (phase, watched) = watch::channel(Phase::Listen);
-        let mut swarm = Self { rooms, recorders: Vec::new(), phase, jumps: Vec::new(), tasks: Vec::new() };
+        let (frozen, _) = watch::channel(false);
+        let mut swarm = Self { rooms, recorders: Vec::new(), phase, frozen, jumps: Vec::new(), tasks: Vec::new() };
         for index in 0..config.clients {
             swarm.add(cluster, config, index, watched.clone());
         }
@@ -129,7 +133,8 @@ impl Swarm {
         let pause = Duration::from_secs_f64(config.clients as f64 / config.rate.max(0.001));
         let token = cluster.users[user].token.clone();
         self.recorders.push((recorder.clone(), rooms.clone()));
-        let seat = Seat { token, rooms, recorder, phase, rng, pause, mutation: config.mutation };
+        let frozen = self.frozen.subscribe();
+        let seat = Seat { token, rooms, recorder, phase, frozen, rng, pause, mutation: config.mutation };
         // Every third client comes through the balancer, if there is one.
         let balanced = cluster.balancer.is_some() && index % 3 == 2;
         if bare {
@@ -153,7 +158,7 @@ impl Swarm {
         }
     }
 
-    /// Lets the clients send.
+    /// Lets the clients send, again too.
     pub fn talk(&self) {
         self.phase.send_replace(Phase::Talk);
     }
@@ -161,6 +166,11 @@ impl Swarm {
     /// Lets them send nothing new.
     pub fn finish(&self) {
         self.phase.send_replace(Phase::Finish);
+    }
+
+    /// Freezes the bare clients, which are half of all, or lets them go on: they stop reading, their sockets stay open.
+    pub fn freeze(&self, frozen: bool) {
+        self.frozen.send_replace(frozen);
     }
 
     /// Makes a bare client leave its node for another one; any one by its number.
@@ -190,6 +200,12 @@ impl Swarm {
             let cursor = recorder.cursor(*room);
             Some(format!("{} (seq {cursor} of {} in {room})", recorder.client(), head(*room)))
         })
+    }
+
+    /// The highest seq that any client has heard of in a room.
+    #[must_use]
+    pub fn head(&self, room: RoomId) -> Seq {
+        self.recorders.iter().map(|(recorder, _)| recorder.cursor(room)).max().unwrap_or(0)
     }
 
     /// Some client that waits for an ack.

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{Phase, Seat, UNACKED_MAX, stopped};
 use crate::record::Entry;
-use crate::wire::Socket;
+use crate::wire::{Broken, Socket};
 
 /// The longest wait before the next try to connect.
 const RECONNECT_MS_MAX: u64 = 400;
@@ -61,9 +61,11 @@ pub(super) async fn run(seat: Seat, ports: Vec<u16>, mut jumps: mpsc::Receiver<(
             opened = Socket::open(ports[at], &raw.seat.token) => opened,
             () = stopped(&mut phase) => return,
         };
-        if let Ok(socket) = opened {
+        match opened {
             // How it ended does not matter: the record tells, and the next connection resumes.
-            connection::run(&mut raw, socket, &mut jumps).await;
+            Ok(socket) => connection::run(&mut raw, socket, &mut jumps).await,
+            Err(Broken::Lost(_)) => raw.seat.recorder.feels("no connection"),
+            Err(refused) => raw.seat.recorder.feels(refused.kind()),
         }
         raw.release();
         let wait = raw.seat.rng.random_range(0..RECONNECT_MS_MAX);

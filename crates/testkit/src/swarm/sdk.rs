@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hubbub_client::{Client, ClientConfig, ClientError, Delivery, FollowFrom};
-use hubbub_protocol::RoomId;
+use hubbub_protocol::{RoomId, Timestamp};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -59,7 +59,7 @@ async fn send(client: &Client, room: RoomId, recorder: &Recorder) {
     match client.send_as(room, &key, body(&key)).await {
         Ok(sent) => {
             let waited_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            recorder.push(Entry::Acked { key, room, sent, waited_ms });
+            recorder.push(Entry::Acked { key, room, sent, waited_ms, came: Timestamp::now() });
             recorder.ends(true);
         }
         Err(error) => {

@@ -1,5 +1,7 @@
 //! A short proof with a fixed seed, and the proof that the proof can fail.
 
+mod scenarios;
+
 use std::time::Duration;
 
 use hubbub_testkit::Cluster;

@@ -6,4 +6,6 @@ mod drain;
 mod limits;
 mod membership;
 mod messages;
+mod moving;
 mod oddities;
+mod rebalance;

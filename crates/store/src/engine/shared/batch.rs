@@ -8,11 +8,10 @@ use std::sync::Arc;
 
 use hubbub_protocol::reply::Sent;
 use hubbub_protocol::{MessageId, RoomEvent, RoomEventData, RoomId, RoomRole, Timestamp, UserId};
-use sqlx::Connection as _;
 use uuid::Uuid;
 
 use super::statement::Bulk;
-use super::{BEGIN_WRITE, Connection, WRITES_AT_ONCE};
+use super::{Connection, WRITES_AT_ONCE, begin_write};
 use crate::bulk::Column::{Id, Int, Text};
 use crate::bulk::Rows;
 use crate::job::{Job, Work};
@@ -116,7 +115,7 @@ static UPDATE_ROOMS: Bulk = Bulk::new(
 /// that had an event keeps it as `lost`, and the next attempt looks for it.
 pub(crate) async fn run(conn: &mut Connection, jobs: &mut [Job]) -> Result<Plan, sqlx::Error> {
     let at = Timestamp::now();
-    let mut tx = conn.begin_with(BEGIN_WRITE).await?;
+    let mut tx = begin_write(conn).await?;
     let mut snapshot = Snapshot::default();
     look(&mut tx, jobs, &mut snapshot).await?;
     make_rooms(&mut tx, jobs, &mut snapshot, at).await?;

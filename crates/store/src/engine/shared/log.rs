@@ -9,7 +9,7 @@ use hubbub_protocol::{
 use uuid::Uuid;
 
 use super::Connection;
-use super::statement::Bulk;
+use super::statement::{Bulk, query_as};
 use crate::append::PageQuery;
 use crate::bulk::Column::Id;
 
@@ -45,7 +45,7 @@ pub(crate) async fn events(
     limit: u64,
 ) -> Result<(Vec<RoomEvent>, Seq), sqlx::Error> {
     let rows: Vec<EventRow> =
-        sqlx::query_as(EVENTS).bind(room.as_uuid()).bind(signed(after)).bind(signed(limit)).fetch_all(conn).await?;
+        query_as(EVENTS).bind(room.as_uuid()).bind(signed(after)).bind(signed(limit)).fetch_all(conn).await?;
     let (mut events, mut head) = (Vec::with_capacity(rows.len()), 0);
     for row in rows {
         match row {
@@ -75,7 +75,7 @@ pub(crate) async fn messages(
         PageQuery::After { seq, limit } => (MESSAGES_AFTER, seq, limit),
     };
     let rows: Vec<MessageRow> =
-        sqlx::query_as(sql).bind(room.as_uuid()).bind(signed(bound)).bind(signed(limit)).fetch_all(conn).await?;
+        query_as(sql).bind(room.as_uuid()).bind(signed(bound)).bind(signed(limit)).fetch_all(conn).await?;
     let (mut messages, mut head) = (Vec::with_capacity(rows.len()), 0);
     for row in rows {
         match row {
@@ -104,7 +104,7 @@ pub(crate) async fn find_sent(
     by: UserId,
     client_msg_id: &ClientMsgId,
 ) -> Result<Option<Sent>, sqlx::Error> {
-    let row: Option<(i64, Uuid, i64)> = sqlx::query_as(FIND_SENT)
+    let row: Option<(i64, Uuid, i64)> = query_as(FIND_SENT)
         .bind(room.as_uuid())
         .bind(by.as_uuid())
         .bind(client_msg_id.as_str())

@@ -8,7 +8,7 @@ use hubbub_protocol::{Room, RoomId, RoomKind, RoomMember, RoomRole, RoomSelector
 use uuid::Uuid;
 
 use super::Connection;
-use super::statement::Bulk;
+use super::statement::{Bulk, query_as};
 use crate::bulk::Column::Id;
 
 type RoomRow = (Uuid, Option<String>, String, i64, i64, i64);
@@ -39,8 +39,8 @@ static PEERS: Bulk = Bulk::new(
 
 pub(crate) async fn room(conn: &mut Connection, selector: &RoomSelector) -> Result<Option<Room>, sqlx::Error> {
     let row: Option<RoomRow> = match selector {
-        RoomSelector::Id(id) => sqlx::query_as(ROOM_BY_ID).bind(id.as_uuid()).fetch_optional(&mut *conn).await?,
-        RoomSelector::Name(name) => sqlx::query_as(ROOM_BY_NAME).bind(name.as_str()).fetch_optional(&mut *conn).await?,
+        RoomSelector::Id(id) => query_as(ROOM_BY_ID).bind(id.as_uuid()).fetch_optional(&mut *conn).await?,
+        RoomSelector::Name(name) => query_as(ROOM_BY_NAME).bind(name.as_str()).fetch_optional(&mut *conn).await?,
     };
     let Some(row) = row else { return Ok(None) };
     let mut rooms = vec![room_of(row)?];
@@ -49,8 +49,7 @@ pub(crate) async fn room(conn: &mut Connection, selector: &RoomSelector) -> Resu
 }
 
 pub(crate) async fn role(conn: &mut Connection, room: RoomId, user: UserId) -> Result<Option<RoomRole>, sqlx::Error> {
-    let row: Option<(String,)> =
-        sqlx::query_as(ROLE).bind(room.as_uuid()).bind(user.as_uuid()).fetch_optional(conn).await?;
+    let row: Option<(String,)> = query_as(ROLE).bind(room.as_uuid()).bind(user.as_uuid()).fetch_optional(conn).await?;
     row.map(|(role,)| role_of(&role)).transpose()
 }
 
@@ -76,7 +75,7 @@ pub(crate) async fn members(
     after: Option<UserId>,
     limit: u64,
 ) -> Result<Vec<RoomMember>, sqlx::Error> {
-    let rows: Vec<(Uuid, String, String)> = sqlx::query_as(MEMBERS)
+    let rows: Vec<(Uuid, String, String)> = query_as(MEMBERS)
         .bind(room.as_uuid())
         .bind(after.map_or(Uuid::nil(), |user| user.as_uuid()))
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
@@ -98,9 +97,9 @@ pub(crate) async fn rooms_of(
 ) -> Result<Vec<Room>, sqlx::Error> {
     let after = after.map_or(Uuid::nil(), |room| room.as_uuid());
     let rows = i64::try_from(limit).unwrap_or(i64::MAX);
-    let open: Vec<RoomRow> = sqlx::query_as(OPEN_ROOMS).bind(after).bind(rows).fetch_all(&mut *conn).await?;
+    let open: Vec<RoomRow> = query_as(OPEN_ROOMS).bind(after).bind(rows).fetch_all(&mut *conn).await?;
     let own: Vec<(Uuid,)> =
-        sqlx::query_as(ROOMS_OF_USER).bind(user.as_uuid()).bind(after).bind(rows).fetch_all(&mut *conn).await?;
+        query_as(ROOMS_OF_USER).bind(user.as_uuid()).bind(after).bind(rows).fetch_all(&mut *conn).await?;
     // Past the last open room of a full page nothing belongs to this page.
     let last = if open.len() as u64 == limit { open.last().map(|row| row.0) } else { None };
     let mut wanted = ROOMS_BY_ID.rows();

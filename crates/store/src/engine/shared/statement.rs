@@ -1,13 +1,27 @@
-//! A bulk statement: its text for this engine, made once, and how it is run.
+//! How a statement is made for this engine, and the bulk statement: its text, made once, and how it is run.
 //!
 //! Must never hold a statement of its own.
 
 use std::sync::OnceLock;
 
-use sqlx::FromRow;
+use sqlx::query::{Query, QueryAs};
+use sqlx::{Database, FromRow};
 
-use super::{Connection, Db, LOCK_ROWS, bind, bind_as, input_table};
+use super::{Connection, Db, LOCK_ROWS, PREPARES, bind, bind_as, input_table};
 use crate::bulk::{Column, Rows};
+
+/// A statement whose parameters are still to be bound.
+pub(crate) fn query<'q>(sql: &'static str) -> Query<'q, Db, <Db as Database>::Arguments> {
+    sqlx::query(sql).persistent(PREPARES)
+}
+
+/// A statement that answers with rows, whose parameters are still to be bound.
+pub(crate) fn query_as<'q, O>(sql: &'static str) -> QueryAs<'q, Db, O, <Db as Database>::Arguments>
+where
+    O: for<'r> FromRow<'r, <Db as Database>::Row>,
+{
+    sqlx::query_as(sql).persistent(PREPARES)
+}
 
 /// A statement over many rows. In its text `{input}` stands for the rows as a table named `input`, `{lock}` for what
 /// holds the selected rows until the transaction ends.
@@ -35,17 +49,17 @@ impl Bulk {
         if rows.is_empty() {
             return Ok(0);
         }
-        Ok(bind(sqlx::query::<Db>(self.sql()), rows).execute(conn).await?.rows_affected())
+        Ok(bind(query(self.sql()), rows).execute(conn).await?.rows_affected())
     }
 
     /// Runs the statement and collects what it answers; with no rows there is nothing to ask.
     pub(crate) async fn fetch<O>(&'static self, conn: &mut Connection, rows: &Rows<'_>) -> Result<Vec<O>, sqlx::Error>
     where
-        O: for<'r> FromRow<'r, <Db as sqlx::Database>::Row> + Send + Unpin,
+        O: for<'r> FromRow<'r, <Db as Database>::Row> + Send + Unpin,
     {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        bind_as(sqlx::query_as::<Db, O>(self.sql()), rows).fetch_all(conn).await
+        bind_as(query_as::<O>(self.sql()), rows).fetch_all(conn).await
     }
 }

@@ -3,11 +3,10 @@
 //! Must never name a table of the room group.
 
 use hubbub_protocol::{SessionId, Timestamp, UserId, UserName, UserSelector};
-use sqlx::Connection as _;
 use uuid::Uuid;
 
-use super::statement::Bulk;
-use super::{BEGIN_WRITE, Connection};
+use super::statement::{Bulk, query, query_as};
+use super::{Connection, begin_write};
 use crate::bulk::Column::{Id, Int, Text};
 use crate::directory::{Login, NewLogin, NewUser, User, UserRole};
 
@@ -46,7 +45,7 @@ static USERS_NAMED: Bulk = Bulk::new(
 );
 
 pub(crate) async fn create(conn: &mut Connection, new: &NewUser, user: &User) -> Result<(), sqlx::Error> {
-    sqlx::query(INSERT_USER)
+    query(INSERT_USER)
         .bind(user.id.as_uuid())
         .bind(user.name.as_str())
         .bind(user.role.as_str())
@@ -75,7 +74,7 @@ pub(crate) async fn create_many(
         ]);
         made.push([id.as_uuid().into()]);
     }
-    let mut tx = conn.begin_with(BEGIN_WRITE).await?;
+    let mut tx = begin_write(conn).await?;
     let mut count = INSERT_USERS.execute(&mut tx, &wanted).await?;
     if count < new.len() as u64 {
         // Some names were taken, by others or by an attempt whose answer was lost.
@@ -94,8 +93,8 @@ pub(crate) async fn users_named(conn: &mut Connection, names: &[UserName]) -> Re
 
 pub(crate) async fn user(conn: &mut Connection, selector: &UserSelector) -> Result<Option<User>, sqlx::Error> {
     let row: Option<UserRow> = match selector {
-        UserSelector::Id(id) => sqlx::query_as(USER_BY_ID).bind(id.as_uuid()).fetch_optional(conn).await?,
-        UserSelector::Name(name) => sqlx::query_as(USER_BY_NAME).bind(name.as_str()).fetch_optional(conn).await?,
+        UserSelector::Id(id) => query_as(USER_BY_ID).bind(id.as_uuid()).fetch_optional(conn).await?,
+        UserSelector::Name(name) => query_as(USER_BY_NAME).bind(name.as_str()).fetch_optional(conn).await?,
     };
     row.map(user_of).transpose()
 }
@@ -105,7 +104,7 @@ pub(crate) async fn users(
     after: Option<&UserName>,
     limit: u64,
 ) -> Result<Vec<User>, sqlx::Error> {
-    let rows: Vec<UserRow> = sqlx::query_as(USERS)
+    let rows: Vec<UserRow> = query_as(USERS)
         .bind(after.map_or("", |name| name.as_str()))
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(conn)
@@ -117,7 +116,7 @@ pub(crate) async fn password_hash(
     conn: &mut Connection,
     name: &UserName,
 ) -> Result<Option<(User, Option<String>)>, sqlx::Error> {
-    let row: Option<UserHashRow> = sqlx::query_as(HASH_BY_NAME).bind(name.as_str()).fetch_optional(conn).await?;
+    let row: Option<UserHashRow> = query_as(HASH_BY_NAME).bind(name.as_str()).fetch_optional(conn).await?;
     row.map(|(id, name, role, disabled, at, hash)| Ok((user_of((id, name, role, disabled, at))?, hash))).transpose()
 }
 
@@ -126,22 +125,22 @@ pub(crate) async fn set_password_hash(
     user: UserId,
     hash: Option<&str>,
 ) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(SET_HASH).bind(user.as_uuid()).bind(hash).execute(conn).await?;
+    let done = query(SET_HASH).bind(user.as_uuid()).bind(hash).execute(conn).await?;
     Ok(done.rows_affected() > 0)
 }
 
 pub(crate) async fn set_disabled(conn: &mut Connection, user: UserId, disabled: bool) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(SET_DISABLED).bind(user.as_uuid()).bind(disabled).execute(conn).await?;
+    let done = query(SET_DISABLED).bind(user.as_uuid()).bind(disabled).execute(conn).await?;
     Ok(done.rows_affected() > 0)
 }
 
 pub(crate) async fn set_role(conn: &mut Connection, user: UserId, role: UserRole) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(SET_ROLE).bind(user.as_uuid()).bind(role.as_str()).execute(conn).await?;
+    let done = query(SET_ROLE).bind(user.as_uuid()).bind(role.as_str()).execute(conn).await?;
     Ok(done.rows_affected() > 0)
 }
 
 pub(crate) async fn start_login(conn: &mut Connection, login: &NewLogin) -> Result<(), sqlx::Error> {
-    sqlx::query(INSERT_LOGIN)
+    query(INSERT_LOGIN)
         .bind(login.id.as_uuid())
         .bind(login.user.as_uuid())
         .bind(login.refresh_hash.as_slice())
@@ -152,7 +151,7 @@ pub(crate) async fn start_login(conn: &mut Connection, login: &NewLogin) -> Resu
 }
 
 pub(crate) async fn login(conn: &mut Connection, id: SessionId) -> Result<Option<Login>, sqlx::Error> {
-    let row: Option<(Uuid, Vec<u8>, i64, bool)> = sqlx::query_as(LOGIN).bind(id.as_uuid()).fetch_optional(conn).await?;
+    let row: Option<(Uuid, Vec<u8>, i64, bool)> = query_as(LOGIN).bind(id.as_uuid()).fetch_optional(conn).await?;
     Ok(row.map(|(user, refresh_hash, expires_at, ended)| Login {
         id,
         user: UserId::from_uuid(user),
@@ -163,11 +162,11 @@ pub(crate) async fn login(conn: &mut Connection, id: SessionId) -> Result<Option
 }
 
 pub(crate) async fn end_login(conn: &mut Connection, id: SessionId) -> Result<bool, sqlx::Error> {
-    Ok(sqlx::query(END_LOGIN).bind(id.as_uuid()).execute(conn).await?.rows_affected() > 0)
+    Ok(query(END_LOGIN).bind(id.as_uuid()).execute(conn).await?.rows_affected() > 0)
 }
 
 pub(crate) async fn end_logins_of(conn: &mut Connection, user: UserId) -> Result<Vec<SessionId>, sqlx::Error> {
-    let rows: Vec<(Uuid,)> = sqlx::query_as(END_LOGINS).bind(user.as_uuid()).fetch_all(conn).await?;
+    let rows: Vec<(Uuid,)> = query_as(END_LOGINS).bind(user.as_uuid()).fetch_all(conn).await?;
     Ok(rows.into_iter().map(|(id,)| SessionId::from_uuid(id)).collect())
 }
 
@@ -178,7 +177,7 @@ pub(crate) async fn rotate_refresh(
     new_hash: &[u8],
     expires_at: Timestamp,
 ) -> Result<bool, sqlx::Error> {
-    let query = sqlx::query(ROTATE).bind(id.as_uuid()).bind(old_hash).bind(new_hash).bind(expires_at.millis());
+    let query = query(ROTATE).bind(id.as_uuid()).bind(old_hash).bind(new_hash).bind(expires_at.millis());
     Ok(query.execute(conn).await?.rows_affected() > 0)
 }
 

@@ -4,10 +4,10 @@
 //! Must never be touched but in a transaction.
 
 use hubbub_protocol::{Epoch, Timestamp};
-use sqlx::{AssertSqlSafe, Connection as _};
+use sqlx::AssertSqlSafe;
 
 use super::rows::is_empty;
-use super::{BEGIN_WRITE, Connection, DURABLE, HAS_TABLE, LONG, emptying};
+use super::{Connection, DURABLE, HAS_TABLE, LONG, begin_write, emptying};
 use crate::keep::table::TABLES;
 use crate::keep::target::{Claimed, Emptying, MARKER, RECORD};
 
@@ -45,7 +45,7 @@ pub(crate) async fn claim(
     holder: &str,
     emptied: Emptying,
 ) -> Result<Claimed, sqlx::Error> {
-    let mut tx = conn.begin_with(BEGIN_WRITE).await?;
+    let mut tx = begin_write(conn).await?;
     sqlx::raw_sql(LONG).execute(&mut *tx).await?;
     let begun = origin(&mut tx).await?;
     let is_begun = begun.is_some();
@@ -91,7 +91,7 @@ pub(crate) async fn finish(
     record: Option<&str>,
 ) -> Result<bool, sqlx::Error> {
     sqlx::raw_sql(DURABLE).execute(&mut *conn).await?;
-    let mut tx = conn.begin_with(BEGIN_WRITE).await?;
+    let mut tx = begin_write(conn).await?;
     if !is_held(&mut tx, holder).await? {
         tx.rollback().await?;
         return Ok(false);

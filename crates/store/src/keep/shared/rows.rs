@@ -3,11 +3,11 @@
 //! Must never read a table but in the order of its keys.
 
 use futures_util::TryStreamExt as _;
-use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use super::marker::is_held;
-use super::{BEGIN_SNAPSHOT, BEGIN_WRITE, Connection, Db, QUICK, USERS_OF_DATABASE, bind, from_hex, input_table};
+use super::{BEGIN_SNAPSHOT, Connection, Db, QUICK, USERS_OF_DATABASE, begin_write, bind, from_hex, input_table};
 use crate::bulk::{Column, Rows};
 use crate::keep::reader::Page;
 use crate::keep::table::{Row, Table, Value, hex, row_bytes};
@@ -121,7 +121,7 @@ pub(crate) async fn insert(
 ) -> Result<bool, sqlx::Error> {
     let mut input = Rows::new(table.columns);
     input.cells = rows.iter().flatten().map(Value::cell).collect();
-    let mut tx = conn.begin_with(BEGIN_WRITE).await?;
+    let mut tx = begin_write(conn).await?;
     sqlx::raw_sql(QUICK).execute(&mut *tx).await?;
     if !is_held(&mut tx, holder).await? {
         tx.rollback().await?;

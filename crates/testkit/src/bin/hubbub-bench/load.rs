@@ -7,14 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
+pub(crate) use hubbub_testkit::load::{Outcome, program};
 use hubbub_testkit::process::Process;
 use serde_json::Value;
 
 use crate::sheet;
-
-/// The program, when it does not lie beside this one.
-const BINARY: &str = "HUBBUB_LOAD_BIN";
 
 /// Sockets that one process may hold, a few less than the usual limit of open files.
 pub(crate) const CONNECTIONS_PER_PROCESS: u32 = 19_000;
@@ -25,16 +23,6 @@ const STEP: &str = "15s";
 const LIMIT: Duration = Duration::from_secs(6 * 3_600);
 /// How close a search has to come.
 const PRECISION: &str = "5%";
-
-/// Where `hubbub-load` is.
-pub(crate) fn program() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os(BINARY) {
-        return Ok(path.into());
-    }
-    let own = std::env::current_exe()?;
-    let beside = own.parent().map(|folder| folder.join("hubbub-load")).filter(|file| file.is_file());
-    beside.context("there is no hubbub-load: `cargo build --release -p hubbub-load`, or set HUBBUB_LOAD_BIN")
-}
 
 /// A scenario, as far as benches differ.
 #[derive(Clone, Debug)]
@@ -235,121 +223,9 @@ impl Driven {
     }
 }
 
-/// What a run left.
-#[derive(Debug)]
-pub(crate) struct Outcome(pub(crate) Value);
-
-impl Outcome {
-    /// Why its figures may not be believed.
-    pub(crate) fn doubts(&self) -> Vec<String> {
-        let reasons = self.0["validity"]["reasons"].as_array().into_iter().flatten();
-        reasons.filter_map(|reason| reason.as_str().map(str::to_owned)).collect()
-    }
-
-    /// A count of the measured time, such as `delivered`.
-    pub(crate) fn count(&self, name: &str) -> Result<f64> {
-        let count = &self.0["measured"][name];
-        count.as_f64().with_context(|| format!("the result has no `measured.{name}`"))
-    }
-
-    /// Bytes that came in for each delivery: frames with their heads, and the few answers between them.
-    pub(crate) fn bytes_per_delivery(&self) -> Result<u32> {
-        Ok((self.count("bytes_in")? / self.count("delivered")?) as u32)
-    }
-
-    /// Deliveries a second.
-    pub(crate) fn rate(&self) -> Result<f64> {
-        Ok(self.count("delivered")? / self.seconds()?)
-    }
-
-    /// The measured time in seconds.
-    pub(crate) fn seconds(&self) -> Result<f64> {
-        self.0["measured_seconds"].as_f64().context("the result has no `measured_seconds`")
-    }
-
-    /// Acked messages that somebody did not get.
-    pub(crate) fn lost(&self) -> Result<f64> {
-        self.0["verdict"]["total"]["lost"].as_f64().context("the result has no verdict")
-    }
-
-    /// CPU seconds of a watched process in the measured time.
-    pub(crate) fn cpu(&self, name: &str) -> Result<f64> {
-        let observed = self.0["observed"].as_array().into_iter().flatten();
-        let found = observed.filter(|process| process["name"] == name).find_map(|it| it["cpu_seconds"].as_f64());
-        found.with_context(|| format!("`{name}` was not watched"))
-    }
-
-    /// The time in milliseconds that this share of `delivery`, `ack`, `recover`, … did not exceed.
-    pub(crate) fn quantile(&self, timing: &str, share: f64) -> Result<f64> {
-        let steps = pairs(&self.0["timings"][timing]);
-        ensure!(!steps.is_empty(), "nothing was timed as `{timing}`");
-        Ok(quantile(&steps, share))
-    }
-
-    /// The same over the seconds from `from` to before `to`; none when nothing was timed in them.
-    pub(crate) fn quantile_between(&self, timing: &str, share: f64, (from, to): (i64, i64)) -> Option<f64> {
-        let seconds = self.0["seconds"].as_array().into_iter().flatten();
-        let within = seconds.filter(|second| second["at"].as_i64().is_some_and(|at| (from..to).contains(&at)));
-        let mut steps: Vec<(u64, u64)> = within.flat_map(|second| pairs(&second["timings"][timing])).collect();
-        steps.sort_unstable();
-        (!steps.is_empty()).then(|| quantile(&steps, share))
-    }
-}
-
-/// Pairs of microseconds and counts.
-fn pairs(value: &Value) -> Vec<(u64, u64)> {
-    let pairs = value.as_array().into_iter().flatten();
-    pairs.filter_map(|pair| Some((pair.get(0)?.as_u64()?, pair.get(1)?.as_u64()?))).collect()
-}
-
-/// In milliseconds, of pairs in order.
-fn quantile(steps: &[(u64, u64)], share: f64) -> f64 {
-    let total: u64 = steps.iter().map(|(_, count)| count).sum();
-    let wanted = (share * total as f64).ceil().max(1.0) as u64;
-    let mut seen = 0;
-    let reached = steps.iter().find(|(_, count)| {
-        seen += count;
-        seen >= wanted
-    });
-    reached.or(steps.last()).map_or(f64::NAN, |(micros, _)| *micros as f64 / 1e3)
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    fn outcome() -> Outcome {
-        Outcome(json!({
-            "validity": { "reasons": ["the driver was late"] },
-            "measured_seconds": 20.0,
-            "measured": { "delivered": 5000 },
-            "timings": { "delivery": [[1000, 98], [5000, 1], [9000, 1]] },
-            "verdict": { "total": { "lost": 2 } },
-            "observed": [{ "name": "node-0", "cpu_seconds": 1.5 }],
-            "seconds": [
-                { "at": 0, "timings": { "delivery": [[3000, 1]] } },
-                { "at": 1, "timings": { "delivery": [[1000, 99], [7000, 1]] } },
-            ],
-        }))
-    }
-
-    #[test]
-    fn a_result_is_read_by_name() {
-        let outcome = outcome();
-        assert_eq!(outcome.count("delivered").expect("there"), 5000.0);
-        assert_eq!(outcome.cpu("node-0").expect("there"), 1.5);
-        outcome.cpu("node-1").expect_err("not watched");
-        assert_eq!((outcome.lost().expect("judged"), outcome.doubts()), (2.0, vec!["the driver was late".to_owned()]));
-        assert_eq!(outcome.quantile("delivery", 0.5).expect("there"), 1.0);
-        assert_eq!(outcome.quantile("delivery", 0.99).expect("there"), 5.0);
-        assert_eq!(outcome.quantile("delivery", 1.0).expect("there"), 9.0);
-        outcome.quantile("recover", 0.5).expect_err("nothing timed");
-        assert_eq!(outcome.quantile_between("delivery", 0.5, (0, 2)), Some(1.0));
-        assert_eq!(outcome.quantile_between("delivery", 1.0, (0, 1)), Some(3.0));
-        assert_eq!(outcome.quantile_between("delivery", 1.0, (5, 9)), None);
-    }
 
     #[test]
     fn processes_are_enough_for_the_sockets() {

@@ -2,12 +2,10 @@
 //!
 //! Must never outlive the bench, and must never put a proxy into the way: what it costs would be measured too.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use hubbub_testkit::load::{USERS_MAX, sign_up};
 use hubbub_testkit::servers::{Node, Postgres, Redis};
 use hubbub_testkit::{ClusterConfig, http};
 use tempfile::TempDir;
@@ -21,9 +19,6 @@ const SECRET: &str = "a secret of benches, which is long enough to be one";
 
 /// As in production, so that the price of the pings is in what is measured.
 const HEARTBEAT: &str = "25s";
-
-/// Enough people for any bench: further connections take the same tokens round about.
-const USERS_MAX: u32 = 10_000;
 
 /// What the nodes share.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,28 +73,13 @@ impl Stage {
         let nodes = nodes.collect::<Result<_>>()?;
         let tokens = folder.path().join("tokens");
         let mut stage = Self { nodes, postgres, redis, tokens, runtime, folder };
-        stage.sign_up(people.clamp(1, USERS_MAX))?;
+        let node = stage.nodes.first().context("a stage has a node")?;
+        sign_up(node, people.clamp(1, USERS_MAX), &stage.tokens)?;
         stage.nodes.iter_mut().try_for_each(Node::launch)?;
         for node in &mut stage.nodes {
             stage.runtime.block_on(node.wait_ready())?;
         }
         Ok(stage)
-    }
-
-    /// Adds the users and writes their tokens into a file that nobody else may read.
-    fn sign_up(&self, people: u32) -> Result<()> {
-        let node = self.nodes.first().context("a stage has a node")?;
-        let count = people.to_string();
-        let run = |arguments: &[&str]| {
-            let output = node.command(arguments).output().context("cannot start hubbub")?;
-            let said = String::from_utf8_lossy(&output.stderr);
-            ensure!(output.status.success(), "hubbub {}: {}", arguments.join(" "), said.trim());
-            Ok(output.stdout)
-        };
-        run(&["user", "add", "load", "--count", &count])?;
-        let tokens = run(&["token", "mint", "--user", "load", "--count", &count, "--ttl", "24h"])?;
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&self.tokens)?;
-        Ok(file.write_all(&tokens)?)
     }
 
     /// Where files of a run may go.

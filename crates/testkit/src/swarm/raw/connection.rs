@@ -72,7 +72,16 @@ pub(super) async fn run(raw: &mut Raw, socket: Socket, jumps: &mut mpsc::Receive
         return;
     }
     let mut tick = tokio::time::interval(TICK);
+    let mut frozen = connection.raw.seat.frozen.clone();
     loop {
+        if *frozen.borrow() {
+            tokio::select! {
+                thawed = frozen.wait_for(|frozen| !*frozen) => drop(thawed),
+                () = stopped(&mut phase) => return,
+            }
+            // What came meanwhile waits in the socket; the silence was its own.
+            connection.heard = Instant::now();
+        }
         let lived = tokio::select! {
             frame = connection.socket.next() => match frame {
                 Ok(frame) => connection.take(frame).await,
@@ -82,7 +91,8 @@ pub(super) async fn run(raw: &mut Raw, socket: Socket, jumps: &mut mpsc::Receive
             Some(()) = jumps.recv() => return,
             () = stopped(&mut phase) => return,
         };
-        if lived.is_err() {
+        if let Err(broken) = lived {
+            connection.raw.seat.recorder.feels(broken.kind());
             return;
         }
     }
@@ -225,7 +235,13 @@ impl Connection<'_> {
         let Some(pending) = at.and_then(|at| self.raw.pending.remove(at)) else {
             let room = self.raw.probed.remove(key);
             if let Some(room) = room {
-                self.raw.seat.recorder.push(Entry::Acked { key: key.to_owned(), room, sent, waited_ms: 0 });
+                self.raw.seat.recorder.push(Entry::Acked {
+                    key: key.to_owned(),
+                    room,
+                    sent,
+                    waited_ms: 0,
+                    came: Timestamp::now(),
+                });
             }
             return;
         };
@@ -234,7 +250,7 @@ impl Connection<'_> {
         if self.raw.seat.rng.random_bool(PROBE_SHARE) {
             self.raw.probed.insert(key.clone(), room);
         }
-        self.raw.seat.recorder.push(Entry::Acked { key, room, sent, waited_ms });
+        self.raw.seat.recorder.push(Entry::Acked { key, room, sent, waited_ms, came: Timestamp::now() });
         self.raw.seat.recorder.ends(true);
     }
 
@@ -251,6 +267,7 @@ impl Connection<'_> {
             return;
         };
         if error.retry {
+            self.raw.seat.recorder.feels(format!("refused {}", error.name));
             let wait = Duration::from_millis(error.retry_after_ms.unwrap_or(0).max(RETRY_MS_MIN));
             self.raw.pending[at].due = Some(Instant::now() + wait);
         } else {

@@ -1,0 +1,290 @@
+//! Which masters a cluster has and which slots they hold: looked up again and again, one shard for each master.
+//!
+//! The library's own cluster connection is not used (`docs/adr`, the one on Redis Cluster): it queues what comes in
+//! without a bound, cannot pipeline over slots, and does not follow a channel whose slot moves. Must never believe a
+//! node that has fallen out of its cluster while another can be asked.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, RedisResult, Value};
+use tokio::sync::oneshot;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::address::Access;
+use super::endpoint::Endpoint;
+use super::layout::{Layout, Ranges};
+use super::shard::{self, Shard};
+use crate::shared::Shared;
+
+/// Between two looks while all is well: what nobody told is noticed within this.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// Between two looks while something is wrong.
+const HURRIED_INTERVAL: Duration = Duration::from_millis(200);
+/// However often one is asked to look, this lies between two looks.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+/// How long one node may take to say what it knows, the connection included.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How many masters are used at most; a cluster has 1,000 nodes by its own specification.
+const MASTERS_MAX: usize = 1_000;
+/// How many nodes are asked in one look.
+const ASKED_MAX: usize = 5;
+
+/// Where to begin.
+pub(crate) struct Seeds {
+    pub(super) access: Access,
+    pub(super) hosts: Vec<Place>,
+}
+
+type Place = (String, u16);
+
+/// What one node knows of the cluster.
+#[derive(Debug, PartialEq)]
+struct View {
+    /// Whether it is part of a cluster that works.
+    good: bool,
+    /// Grows with every change that the cluster agreed on.
+    epoch: u64,
+    masters: Vec<(Place, Ranges)>,
+    replicas: Vec<Place>,
+}
+
+/// The shards of a cluster and their tasks.
+struct Cluster<'a> {
+    shared: &'a Arc<Shared>,
+    seeds: Seeds,
+    /// Every node that was seen last, to be asked when no shard answers.
+    seen: Vec<Place>,
+    masters: HashMap<Place, (Arc<Shard>, AbortHandle)>,
+}
+
+/// Keeps the layout true for as long as the bus is open.
+pub(super) async fn run(shared: &Arc<Shared>, seeds: Seeds, first: oneshot::Sender<()>, tasks: &mut JoinSet<()>) {
+    let mut cluster = Cluster { shared, seeds, seen: Vec::new(), masters: HashMap::new() };
+    let mut first = Some(first);
+    loop {
+        if let Some(view) = cluster.look().await {
+            let attempts = cluster.apply(view, tasks);
+            if first.is_some() {
+                join_all(attempts).await;
+            }
+        } else {
+            tracing::debug!("no node of the cluster says what it looks like");
+        }
+        if let Some(first) = first.take() {
+            // Whoever opened the bus may have gone away.
+            first.send(()).ok();
+        }
+        while let Some(ended) = tasks.try_join_next() {
+            if let Err(error) = ended
+                && !error.is_cancelled()
+            {
+                tracing::error!(%error, "a part of the bus stopped");
+            }
+        }
+        tokio::time::sleep(LOOK_PAUSE).await;
+        let interval = if shared.is_up() { LOOK_INTERVAL } else { HURRIED_INTERVAL };
+        tokio::select! {
+            () = shared.link.look.notified() => {}
+            () = tokio::time::sleep(interval) => {}
+        }
+    }
+}
+
+impl Cluster<'_> {
+    /// Asks a few nodes at once and takes the newest view of one that is part of the cluster.
+    async fn look(&self) -> Option<View> {
+        let connected = self.masters.iter().filter_map(|(place, (shard, _))| Some((place, shard.commands()?)));
+        let asked = connected.take(ASKED_MAX).map(async |(place, connection)| ask(place, connection).await);
+        let views = join_all(asked).await.into_iter().flatten();
+        if let Some(view) = newest(views) {
+            return Some(view);
+        }
+        // Every shard is down, or none is known yet: anybody who was ever named.
+        let places = self.seen.iter().chain(&self.seeds.hosts);
+        let asked = places.map(async |place| ask(place, self.connect(place).await?).await);
+        newest(join_all(asked).await.into_iter().flatten())
+    }
+
+    async fn connect(&self, place: &Place) -> Option<MultiplexedConnection> {
+        let connect = async {
+            let config = AsyncConnectionConfig::new().set_connection_timeout(Some(ANSWER_TIMEOUT));
+            self.seeds.access.client(&place.0, place.1)?.get_multiplexed_async_connection_with_config(&config).await
+        };
+        let made: RedisResult<_> = tokio::time::timeout(ANSWER_TIMEOUT, connect).await.ok()?;
+        made.inspect_err(|error| tracing::debug!(%error, host = place.0, port = place.1, "a node is not reached")).ok()
+    }
+
+    /// Makes the shards those of this view: new masters are linked, others dropped, rooms moved. Answers the first
+    /// attempts at the new ones.
+    fn apply(&mut self, view: View, tasks: &mut JoinSet<()>) -> Vec<oneshot::Receiver<()>> {
+        let View { masters, replicas, .. } = view;
+        let shared = self.shared;
+        let mut fresh: Vec<(Place, Arc<Shard>, Endpoint)> = Vec::new();
+        let mut holders = Vec::new();
+        for (place, ranges) in masters.iter().take(MASTERS_MAX) {
+            if let Some((shard, _)) = self.masters.get(place) {
+                holders.push((Arc::clone(shard), ranges.clone()));
+                continue;
+            }
+            let name = shown(&place.0, place.1);
+            match self.seeds.access.client(&place.0, place.1) {
+                Ok(client) => {
+                    let shard = shared.link.new_shard(name.clone(), true);
+                    shared.rooms.add_shard(shard.id);
+                    holders.push((Arc::clone(&shard), ranges.clone()));
+                    fresh.push((place.clone(), shard, Endpoint::Server { client, shown: name }));
+                }
+                Err(error) => tracing::warn!(%error, redis = name, "a master of the cluster has no usable address"),
+            }
+        }
+        let gone: Vec<Place> =
+            self.masters.keys().filter(|place| !masters.iter().any(|(known, _)| known == *place)).cloned().collect();
+        self.seen = replicas.into_iter().chain(masters.into_iter().map(|(place, _)| place)).collect();
+        let layout = Layout::cluster(holders);
+        if layout.equals(&shared.link.layout.load()) {
+            return Vec::new();
+        }
+        if fresh.is_empty() && gone.is_empty() {
+            tracing::debug!("slots of Redis moved");
+        } else {
+            tracing::info!(
+                masters = layout.shards.len(),
+                new = fresh.len(),
+                gone = gone.len(),
+                "Redis has other masters"
+            );
+        }
+        shared.link.use_layout(layout, shared);
+        if !gone.is_empty() {
+            gone.iter().for_each(|place| self.drop_shard(place));
+            shared.link.everything_is_stale(shared);
+        }
+        let mut attempts = Vec::new();
+        for (place, shard, endpoint) in fresh {
+            let (attempted, attempt) = oneshot::channel();
+            let task = tasks.spawn(shard::run(Arc::clone(shared), Arc::clone(&shard), endpoint, attempted));
+            self.masters.insert(place, (shard, task));
+            attempts.push(attempt);
+        }
+        shared.link.settle(shared);
+        attempts
+    }
+
+    fn drop_shard(&mut self, place: &Place) {
+        if let Some((shard, task)) = self.masters.remove(place) {
+            task.abort();
+            shard.drop_link(self.shared);
+            self.shared.rooms.remove_shard(shard.id);
+        }
+    }
+}
+
+/// An address as a cluster writes it in a redirection.
+pub(super) fn shown(host: &str, port: u16) -> String {
+    format!("{host}:{port}")
+}
+
+async fn ask(place: &Place, mut connection: MultiplexedConnection) -> Option<View> {
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("CLUSTER").arg("INFO").cmd("CLUSTER").arg("SLOTS");
+    let answer: RedisResult<(String, Value)> =
+        tokio::time::timeout(ANSWER_TIMEOUT, pipeline.query_async(&mut connection)).await.ok()?;
+    match answer {
+        Ok((told, slots)) => read(place, &told, &slots),
+        Err(error) => {
+            tracing::debug!(%error, host = place.0, port = place.1, "a node does not say what its cluster looks like");
+            None
+        }
+    }
+}
+
+/// Of those that are part of the cluster rather than not, the newest.
+fn newest(views: impl Iterator<Item = View>) -> Option<View> {
+    views.filter(|view| !view.masters.is_empty()).max_by_key(|view| (view.good, view.epoch))
+}
+
+/// Reads the answers to `CLUSTER INFO` and `CLUSTER SLOTS` of the node at this place.
+fn read(place: &Place, told: &str, slots: &Value) -> Option<View> {
+    let field = |name: &str| told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let mut view = View {
+        good: field("cluster_state") == Some("ok"),
+        epoch: field("cluster_current_epoch")?.parse().ok()?,
+        masters: Vec::new(),
+        replicas: Vec::new(),
+    };
+    let Value::Array(ranges) = slots else { return None };
+    for range in ranges {
+        let Value::Array(range) = range else { return None };
+        let [Value::Int(from), Value::Int(to), master, replicas @ ..] = &range[..] else { return None };
+        let bounds = (u16::try_from(*from).ok()?, u16::try_from(*to).ok()?);
+        let master = read_place(place, master)?;
+        match view.masters.iter_mut().find(|(known, _)| *known == master) {
+            Some((_, ranges)) => ranges.push(bounds),
+            None => view.masters.push((master, vec![bounds])),
+        }
+        view.replicas.extend(replicas.iter().filter_map(|replica| read_place(place, replica)));
+    }
+    view.replicas.sort_unstable();
+    view.replicas.dedup();
+    // The same cluster must always look the same, in whatever order it is told.
+    view.masters.sort_unstable();
+    Some(view)
+}
+
+/// A node that does not know its own address is where it was asked.
+fn read_place(asked: &Place, node: &Value) -> Option<Place> {
+    let Value::Array(node) = node else { return None };
+    let [host, Value::Int(port), ..] = &node[..] else { return None };
+    let host = match host {
+        Value::BulkString(host) if !host.is_empty() => std::str::from_utf8(host).ok()?.to_owned(),
+        Value::BulkString(_) | Value::Nil => asked.0.clone(),
+        _ => return None,
+    };
+    Some((host, u16::try_from(*port).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(host: &str, port: i64) -> Value {
+        Value::Array(vec![Value::BulkString(host.into()), Value::Int(port), Value::BulkString(b"id".to_vec())])
+    }
+
+    fn range(from: i64, to: i64, nodes: Vec<Value>) -> Value {
+        Value::Array([vec![Value::Int(from), Value::Int(to)], nodes].concat())
+    }
+
+    #[test]
+    fn what_a_node_tells_is_read() {
+        let asked = ("asked".to_owned(), 1);
+        let slots = Value::Array(vec![
+            range(101, 16_383, vec![node("b", 7001), node("c", 7002)]),
+            range(0, 99, vec![node("", 7000)]),
+            range(100, 100, vec![node("b", 7001), node("c", 7002)]),
+        ]);
+        let told = "cluster_enabled:1\r\ncluster_state:ok\r\ncluster_current_epoch:7\r\n";
+        let view = read(&asked, told, &slots).unwrap();
+        assert!(view.good && view.epoch == 7);
+        let place = |host: &str, port| (host.to_owned(), port);
+        let expected = [(place("asked", 7000), vec![(0, 99)]), (place("b", 7001), vec![(101, 16_383), (100, 100)])];
+        assert_eq!(view.masters, expected);
+        assert_eq!(view.replicas, [place("c", 7002)]);
+        assert_eq!(read(&asked, "", &slots), None, "no cluster at all");
+        assert_eq!(read(&asked, told, &Value::Array(vec![Value::Nil])), None);
+    }
+
+    #[test]
+    fn a_node_that_has_fallen_out_is_not_believed() {
+        let view = |good, epoch| View { good, epoch, masters: vec![(("a".into(), 1), vec![])], replicas: vec![] };
+        let newest_of = |views: [View; 2]| newest(views.into_iter()).map(|view| (view.good, view.epoch));
+        assert_eq!(newest_of([view(false, 9), view(true, 3)]), Some((true, 3)));
+        assert_eq!(newest_of([view(true, 3), view(true, 4)]), Some((true, 4)));
+        let empty = View { masters: vec![], ..view(true, 99) };
+        assert_eq!(newest_of([empty, view(true, 4)]), Some((true, 4)), "a node without slots knows nothing");
+    }
+}

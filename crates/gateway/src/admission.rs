@@ -1,0 +1,261 @@
+//! Who gets in while many knock: the bounds that keep a storm from taking the node with it.
+//!
+//! Owns the door, the seats and the counts of those who have not proved who they are. Must never touch somebody who is
+//! in: whatever is full, those who chat go on.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hubbub_protocol::{ErrorCode, Refusal};
+use parking_lot::Mutex;
+use rand::RngExt;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+
+use crate::config::AdmissionConfig;
+use crate::memory::MemoryMark;
+use crate::metrics::Metrics;
+
+/// When who is refused may try again: spread, so that a crowd does not come back as one.
+const RETRY_AFTER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+
+/// Why somebody is refused; the label of `hubbub_admission_refusals_total`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// The node is about to stop.
+    Draining,
+    /// `limits.connections_per_node`.
+    Full,
+    /// `admission.memory_max`.
+    Memory,
+    /// `admission.unauthenticated_max`.
+    Unauthenticated,
+    /// `admission.unauthenticated_per_address`.
+    Address,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Draining, Self::Full, Self::Memory, Self::Unauthenticated, Self::Address];
+
+    /// The label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Full => "full",
+            Self::Memory => "memory",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Address => "address",
+        }
+    }
+}
+
+/// The bounds and what they count.
+pub(crate) struct Admission {
+    unauthenticated_max: u64,
+    per_address_max: u64,
+    connections_max: u64,
+    memory: Arc<MemoryMark>,
+    metrics: Arc<Metrics>,
+    /// Seats taken by WebSockets and by handshakes that are about to become one.
+    seated: AtomicU64,
+    /// WebSockets that nobody has signed on over yet.
+    unauthenticated: AtomicU64,
+    /// Those of one address who have not said or proved anything yet.
+    strangers: Mutex<HashMap<IpAddr, u64>>,
+    /// No new WebSockets are taken.
+    closed: CancellationToken,
+}
+
+impl Admission {
+    /// An open door. `connections_max` of 0 means no limit, and so does `connections_per_address` of 0: then clients share
+    /// an address, as behind a proxy, and nothing is counted by it here either.
+    pub(crate) fn new(
+        config: &AdmissionConfig,
+        connections_max: u64,
+        connections_per_address: u64,
+        memory: Arc<MemoryMark>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        let per_address_max = match (config.unauthenticated_per_address, connections_per_address) {
+            (0, _) | (_, 0) => 0,
+            // Whoever lets more connect from an address lets them come back at once too.
+            (strangers, connections) => strangers.max(connections),
+        };
+        Arc::new(Self {
+            unauthenticated_max: config.unauthenticated_max,
+            per_address_max,
+            connections_max,
+            memory,
+            metrics,
+            seated: AtomicU64::new(0),
+            unauthenticated: AtomicU64::new(0),
+            strangers: Mutex::default(),
+            closed: CancellationToken::new(),
+        })
+    }
+
+    /// Takes no new WebSockets from now on.
+    pub(crate) fn close_door(&self) {
+        self.closed.cancel();
+    }
+
+    /// Resolves when no new WebSockets are taken any more.
+    pub(crate) fn door_closed(&self) -> WaitForCancellationFuture<'_> {
+        self.closed.cancelled()
+    }
+
+    /// Why every new WebSocket is refused now, if it is.
+    pub(crate) fn refuses(&self) -> Option<Reason> {
+        self.refuses_at(self.seated.load(Ordering::Acquire))
+    }
+
+    fn refuses_at(&self, seated: u64) -> Option<Reason> {
+        if self.closed.is_cancelled() {
+            Some(Reason::Draining)
+        } else if self.connections_max != 0 && seated >= self.connections_max {
+            Some(Reason::Full)
+        } else {
+            self.memory.is_over().then_some(Reason::Memory)
+        }
+    }
+
+    /// Takes a seat for a WebSocket. Counted before it is compared, so that a rush does not get past the limit.
+    ///
+    /// # Errors
+    /// 90003 while the node is about to stop, full or over its memory mark.
+    pub(crate) fn take_seat(self: &Arc<Self>) -> Result<Seat, Refusal> {
+        let before = self.seated.fetch_add(1, Ordering::AcqRel);
+        let seat = Seat(Arc::clone(self));
+        self.refuses_at(before).map_or(Ok(seat), |reason| Err(self.refuse(reason)))
+    }
+
+    /// Counts a WebSocket that nobody has signed on over; for its address it goes on to count as before.
+    ///
+    /// # Errors
+    /// 90003 when there are as many as may be.
+    pub(crate) fn enter_unauthenticated(
+        self: &Arc<Self>,
+        stranger: Option<Stranger>,
+    ) -> Result<Unauthenticated, Refusal> {
+        let before = self.unauthenticated.fetch_add(1, Ordering::AcqRel);
+        let entered = Unauthenticated { admission: Arc::clone(self), _stranger: stranger };
+        let full = self.unauthenticated_max != 0 && before >= self.unauthenticated_max;
+        if full { Err(self.refuse(Reason::Unauthenticated)) } else { Ok(entered) }
+    }
+
+    /// Counts a socket that has not said anything yet; none when its address has as many as may be.
+    pub(crate) fn knock(self: &Arc<Self>, address: IpAddr) -> Option<Stranger> {
+        let address = household(address);
+        if self.per_address_max != 0 {
+            let mut strangers = self.strangers.lock();
+            let count = strangers.entry(address).or_default();
+            if *count >= self.per_address_max {
+                return None;
+            }
+            *count += 1;
+        }
+        Some(Stranger { admission: Arc::clone(self), address })
+    }
+
+    /// A refusal for this reason, counted.
+    pub(crate) fn refuse(&self, reason: Reason) -> Refusal {
+        self.metrics.refused_admission(reason);
+        Refusal::new(ErrorCode::Overloaded).retry_after(random_ms(RETRY_AFTER.0, RETRY_AFTER.1))
+    }
+}
+
+/// A place among `limits.connections_per_node`, until dropped.
+pub(crate) struct Seat(Arc<Admission>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.seated.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A WebSocket that nobody has signed on over, until dropped.
+pub(crate) struct Unauthenticated {
+    admission: Arc<Admission>,
+    _stranger: Option<Stranger>,
+}
+
+impl Drop for Unauthenticated {
+    fn drop(&mut self) {
+        self.admission.unauthenticated.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A socket that has not proved anything yet and counts for its address, until dropped.
+pub(crate) struct Stranger {
+    admission: Arc<Admission>,
+    address: IpAddr,
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let mut strangers = self.admission.strangers.lock();
+        if let Some(count) = strangers.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                strangers.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// What one customer gets: an IPv4 address, or an IPv6 network of 64 bits.
+fn household(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+    }
+}
+
+/// A random time between these, in milliseconds.
+pub(crate) fn random_ms(least: Duration, most: Duration) -> u64 {
+    let [least, most] = [least, most].map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    rand::rng().random_range(least..=most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn door(per_address: u64, connections_per_address: u64) -> Arc<Admission> {
+        let config = AdmissionConfig { unauthenticated_per_address: per_address, ..AdmissionConfig::default() };
+        let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
+        Admission::new(&config, 0, connections_per_address, MemoryMark::none(), metrics)
+    }
+
+    #[test]
+    fn an_address_has_so_many_strangers_and_each_that_goes_makes_room() {
+        let door = door(3, 2);
+        let [one, neighbour, other]: [IpAddr; 3] =
+            ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(|address| address.parse().unwrap());
+        let mut inside: Vec<_> = (0..3).filter_map(|_| door.knock(one)).collect();
+        assert_eq!(inside.len(), 3);
+        assert!(door.knock(neighbour).is_none(), "a network of 64 bits is one customer");
+        let elsewhere = door.knock(other);
+        assert!(elsewhere.is_some());
+        inside.pop();
+        assert!(door.knock(neighbour).is_some(), "and the place is free again");
+        drop((inside, elsewhere));
+        assert!(door.strangers.lock().is_empty(), "nothing is remembered of those who have gone");
+    }
+
+    #[test]
+    fn addresses_are_not_counted_where_clients_share_them() {
+        let address = "10.0.0.1".parse().unwrap();
+        for door in [door(1, 0), door(0, 50)] {
+            let inside: Vec<_> = (0..100).filter_map(|_| door.knock(address)).collect();
+            assert_eq!(inside.len(), 100);
+            assert!(door.strangers.lock().is_empty());
+        }
+        let many = door(1, 50);
+        assert_eq!((0..100).map(|_| many.knock(address)).collect::<Vec<_>>().iter().flatten().count(), 50);
+    }
+}
