@@ -130,7 +130,7 @@ impl World {
     fn is_even(&self) -> bool {
         let sessions = self.sessions();
         let share = sessions.iter().sum::<u64>().div_ceil(sessions.len() as u64);
-        sessions.iter().all(|sessions| sessions * 100 <= share * ABOVE_PERCENT + ABOVE_SESSIONS * 100)
+        sessions.iter().all(|sessions| *sessions <= keeps(share))
     }
 }
 
@@ -151,7 +151,7 @@ fn two_nodes_of_five_thousand_that_become_four_are_even_within_a_minute() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn any_cluster_becomes_even_and_then_rests(
@@ -196,7 +196,7 @@ proptest! {
         }
         // Chance makes nodes uneven too; what is moved then is little beside those who come and go.
         let came = 300 * 4 * share.div_ceil(100);
-        prop_assert!(world.closed() <= 20 + came / 20, "{} beside {came}", world.closed());
+        prop_assert!(world.closed() <= 20 + came / 10, "{} beside {came}", world.closed());
     }
 }
 
