@@ -21,6 +21,9 @@ use crate::metrics::Metrics;
 /// When who is refused may try again: spread, so that a crowd does not come back as one.
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
+/// The same where any other node takes them: the balancer is about to notice, and nobody should be away for long.
+const RETRY_ELSEWHERE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(1_500));
+
 /// Why somebody is refused; the label of `hubbub_admission_refusals_total`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reason {
@@ -164,7 +167,8 @@ impl Admission {
     /// A refusal for this reason, counted.
     pub(crate) fn refuse(&self, reason: Reason) -> Refusal {
         self.metrics.refused_admission(reason);
-        Refusal::new(ErrorCode::Overloaded).retry_after(random_ms(RETRY_AFTER.0, RETRY_AFTER.1))
+        let (least, most) = if reason == Reason::Draining { RETRY_ELSEWHERE } else { RETRY_AFTER };
+        Refusal::new(ErrorCode::Overloaded).retry_after(random_ms(least, most))
     }
 }
 
