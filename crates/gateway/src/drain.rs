@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hubbub_protocol::CloseCode;
+use hubbub_protocol::mutation::{self, Mutation};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -68,7 +69,9 @@ async fn close_all(node: &Arc<Node>, tempo: &mut Tempo, progress: &mut Progress)
             if link.outbox.is_ending() {
                 continue;
             }
-            tempo.turn().await;
+            if !mutation::is(Mutation::DrainBurst) {
+                tempo.turn().await;
+            }
             if link.close_told(CloseCode::Restart, return_after_ms()) {
                 progress.closed += 1;
             }

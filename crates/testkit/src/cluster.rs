@@ -126,15 +126,15 @@ impl Cluster {
         Self::start_after(config, |_| Ok(())).await
     }
 
-    /// As [`Cluster::start`]; `arrange` is called before anything of a node is started.
+    /// As [`Cluster::start`]; `arrange` is called before anything is started.
     ///
     /// # Errors
     /// As [`Cluster::start`], and what `arrange` says.
     pub async fn start_after(config: ClusterConfig, arrange: impl FnOnce(&mut Self) -> Result<()>) -> Result<Self> {
         let mut cluster = Self::prepare(config)?;
+        arrange(&mut cluster)?;
         cluster.redis.start().await?;
         cluster.postgres.start().await?;
-        arrange(&mut cluster)?;
         cluster.add_users()?;
         cluster.start_nodes().await?;
         Ok(cluster)

@@ -9,11 +9,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::bench::{self, Need};
 use crate::project::Project;
-use crate::tools::{self, Program};
-
-/// What single scenarios need besides the servers.
-const POOLER: [Program; 1] = [Program { name: "pgbouncer", packages: "pgbouncer" }];
-const DISK: [Program; 1] = [Program { name: "strace", packages: "strace" }];
+use crate::tools;
 
 /// Where the results of runs are gathered.
 const RESULTS: &str = "prove/results.json";
@@ -38,13 +34,6 @@ pub(crate) fn run(project: &Project, args: &[String]) -> Result<()> {
     }
     if rollout && let Some(previous) = previous(project, take_value(&mut args, "--from")?)? {
         command = command.arg("--previous").arg(previous);
-    }
-    let asked = |name: &str| args.iter().any(|arg| arg.split(',').any(|one| one == name || one == "all"));
-    if asked("pgbouncer-restart") {
-        tools::ensure(project, &POOLER)?;
-    }
-    if asked("slow-disk") {
-        tools::ensure(project, &DISK)?;
     }
     // Random faults are judged and not kept; whatever has a row in the documents is.
     if rollout || soak || args.iter().any(|arg| arg == "--scenario" || arg == "--against-mutations") {

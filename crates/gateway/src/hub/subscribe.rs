@@ -179,7 +179,7 @@ impl Hub {
         let (after, reset) = match from {
             From::Now => (head, false),
             From::Foreign => (head, true),
-            From::After(_) if mutation::is(Mutation::NoResume) => (head, false),
+            From::After(1..) if mutation::is(Mutation::NoResume) => (head, false),
             From::After(after) if after > head => (head, true),
             From::After(after) => (after, false),
             From::Last(last) => (head.saturating_sub(last), false),

@@ -75,6 +75,8 @@ impl Figure {
         let Self { value, unit, limit, at_least, .. } = self;
         let limit = limit.map_or_else(String::new, |limit| {
             let verdict = if self.holds() { "" } else { ", MISSED" };
+            // At most two places, and none that say nothing.
+            let limit = (limit * 100.0).round() / 100.0;
             format!(" (limit {} {limit}{verdict})", if *at_least { "≥" } else { "≤" })
         });
         if value.is_nan() {

@@ -18,6 +18,11 @@ use crate::process::{Process, find_program};
 /// Connections to the database, fewer than the nodes ask for.
 const POOL: u32 = 20;
 
+/// What a pooler has to say at the beginning of each connection, as `docs/postgresql.md` has it.
+const SESSION: &str = "SET statement_timeout = 10000; SET lock_timeout = 5000; \
+    SET idle_in_transaction_session_timeout = 2000; SET enable_seqscan = off; SET enable_hashjoin = off; \
+    SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan; SET jit = off";
+
 /// A pooler at a port of its own.
 #[derive(Debug)]
 pub struct Pgbouncer {
@@ -41,7 +46,7 @@ impl Pgbouncer {
         let users = folder.path().join("users.txt");
         fs::write(&users, "\"hubbub\" \"\"\n")?;
         let configuration = format!(
-            "[databases]\nhubbub = host=127.0.0.1 port={postgres} dbname=hubbub user=hubbub\n\n[pgbouncer]\n\
+            "[databases]\nhubbub = host=127.0.0.1 port={postgres} dbname=hubbub user=hubbub connect_query='{SESSION}'\n\n[pgbouncer]\n\
              listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {}\n\
              pool_mode = transaction\ndefault_pool_size = {POOL}\nmax_client_conn = 500\n\
              ignore_startup_parameters = extra_float_digits,options\n",

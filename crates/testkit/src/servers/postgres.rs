@@ -41,6 +41,8 @@ pub struct Postgres {
     process: Option<Process>,
     /// Further settings, as `name=value`.
     settings: Vec<String>,
+    /// Further variables of its environment.
+    variables: Vec<(String, String)>,
     /// Dropped last: the files of the server.
     folder: TempDir,
 }
@@ -101,6 +103,11 @@ impl Postgres {
         self.settings.push(format!("{name}={value}"));
     }
 
+    /// With this variable from the next start on.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Listens at another port from the next start on.
     ///
     /// # Errors
@@ -115,8 +122,8 @@ impl Postgres {
         let programs = postgres.parent().context("a program lies in a folder")?.to_path_buf();
         let folder = tempfile::Builder::new().prefix("hubbub-postgresql-").tempdir_in(parent)?;
         let owner = hand_over(folder.path())?;
-        let settings = Vec::new();
-        Ok(Self { port: ports::free()?, log, programs, owner, process: None, settings, folder })
+        let (settings, variables) = Default::default();
+        Ok(Self { port: ports::free()?, log, programs, owner, process: None, settings, variables, folder })
     }
 
     /// Starts it, unless it runs, and makes the database `hubbub` at the first start.
@@ -160,6 +167,7 @@ impl Postgres {
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
         command.args(["-c", &format!("max_connections={CONNECTIONS_MAX}")]);
         command.args(self.settings.iter().flat_map(|setting| ["-c", setting]));
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::start("postgresql", command, &self.log)?);
         Ok(())
     }

@@ -17,7 +17,8 @@ const SECRET: &str = "a secret of before and after the move, long enough";
 /// Runs a command of the node's binary and answers what it printed.
 fn run(node: &Node, arguments: &[&str]) -> String {
     let mut command = node.command(arguments);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
     // Only the making of a user reads it; the others may have ended already.
     child.stdin.take().expect("its input is ours").write_all(b"a password of tests\n").ok();
     let output = child.wait_with_output().expect("ends");
@@ -29,7 +30,8 @@ fn run(node: &Node, arguments: &[&str]) -> String {
 async fn a_client_resumes_across_the_move_from_sqlite_to_a_cluster() {
     let folder = tempfile::tempdir().expect("a folder");
     let database = format!("sqlite://{}/hubbub.db", folder.path().display());
-    let settings = [("DATABASE_URL", &*database), ("AUTH_TOKEN_SECRET", SECRET), ("TLS_MODE", "off"), ("DRAIN_GRACE", "0s")];
+    let settings =
+        [("DATABASE_URL", &*database), ("AUTH_TOKEN_SECRET", SECRET), ("TLS_MODE", "off"), ("DRAIN_GRACE", "0s")];
     let settings = settings.map(|(name, value)| (format!("HUBBUB_{name}"), value.to_owned()));
     let mut alone = Node::new("alone", folder.path(), &settings).expect("node");
     run(&alone, &["user", "add", "ada", "--password-stdin"]);

@@ -18,9 +18,9 @@ pub(crate) fn outcome(outcome: &Outcome) {
     let Outcome { name, seed, counted, phases, repairs, seen, figures, notes, complaints, proved, .. } = outcome;
     let Counted { sends, acks, deliveries, lost, doubled, reordered, contradicted } = counted;
     println!("\n{name}, seed {seed}");
-    println!("  {sends} sends, {acks} acks, {deliveries} deliveries, {repairs} repairs");
-    println!("  lost {lost}, doubled {doubled}, reordered {reordered}, contradicted {contradicted}");
     if let Some(phases) = phases {
+        println!("  {sends} sends, {acks} acks, {deliveries} deliveries, {repairs} repairs");
+        println!("  lost {lost}, doubled {doubled}, reordered {reordered}, contradicted {contradicted}");
         println!("\n  {:8} {:>8}   {:>32}   {:>32}", "", "errors", "ack p50 p99 worst", "delivery p50 p99 worst");
         for (name, felt) in [("before", &phases.before), ("during", &phases.during), ("behind", &phases.after)] {
             let Felt { acks, deliveries, .. } = felt;

@@ -1,5 +1,5 @@
 /* Moves the wall clock of one process while it runs: preloaded, it adds to what the kernel says as many seconds as the
- * first eight bytes of the file CLOCK_OFFSET_FILE hold, in the machine's own order. Other clocks stay as they are. */
+ * first eight bytes of the file PRELOAD_FILE hold, in the machine's own order. Other clocks stay as they are. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 
 static const volatile int64_t *offset(void)
 {
-    const char *name = getenv("CLOCK_OFFSET_FILE");
+    const char *name = getenv("PRELOAD_FILE");
     int file = name ? open(name, O_RDONLY | O_CLOEXEC) : -1;
     void *page = file < 0 ? MAP_FAILED : mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, file, 0);
     return page == MAP_FAILED ? NULL : page;

@@ -2,15 +2,12 @@
 //!
 //! Owns the library that lies to the node. Must never move the clock of anything else.
 
-use std::fs::{self, File};
-use std::io::{Seek as _, Write as _};
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Context as _;
 use futures_util::FutureExt as _;
-use tempfile::TempDir;
 
+use super::preload::Preload;
 use super::{Limits, Play, Scenario, Scene, Step};
 use crate::cluster::{Cluster, ClusterConfig};
 use crate::prove::felt::View;
@@ -32,33 +29,15 @@ pub(super) const JUMP: Scenario = Scenario {
     play: || Box::new(Jump(None)),
 };
 
-struct Jump(Option<(TempDir, File)>);
-
-impl Jump {
-    fn set(&mut self, seconds: i64) -> Result<()> {
-        let (_, file) = self.0.as_mut().context("the cluster was started with it")?;
-        file.rewind()?;
-        Ok(file.write_all(&seconds.to_ne_bytes())?)
-    }
-}
+struct Jump(Option<Preload>);
 
 impl Play for Jump {
     fn start(&mut self, config: ClusterConfig) -> Step<'_, Cluster> {
         async move {
-            let folder = tempfile::tempdir()?;
-            let (source, library) = (folder.path().join("clock.c"), folder.path().join("clock.so"));
-            let offset = folder.path().join("offset");
-            fs::write(&source, LIBRARY)?;
-            let mut compiler = Command::new("cc");
-            let compiler = compiler.args(["-O1", "-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl");
-            let built = compiler.status().context("cc is missing (Debian: apt-get install gcc)")?;
-            ensure!(built.success(), "the library that moves the clock does not build");
-            self.0 = Some((folder, File::create(&offset)?));
-            self.set(0)?;
+            let preload = self.0.insert(Preload::build(LIBRARY)?);
             Cluster::start_after(config, |cluster| {
                 let node = &mut cluster.members[1].node;
-                node.set("LD_PRELOAD", library.display().to_string());
-                node.set("CLOCK_OFFSET_FILE", offset.display().to_string());
+                preload.variables().into_iter().for_each(|(name, value)| node.set(name, value));
                 Ok(())
             })
             .await
@@ -68,15 +47,16 @@ impl Play for Jump {
 
     fn strike<'a>(&'a mut self, scene: &'a mut Scene) -> Step<'a, ()> {
         async move {
+            let preload = self.0.as_mut().context("the cluster was started with it")?;
             scene
                 .notes
                 .push("deliveries from the first transmission, since the node's clock is what is wrong".to_owned());
             for (offset, words) in [(HOUR, "the clock of node-1 is an hour ahead"), (-HOUR, "it is an hour behind")] {
                 scene.say(words);
-                self.set(offset)?;
+                preload.set(offset)?;
                 tokio::time::sleep(scene.lasts / 2).await;
             }
-            self.set(0)
+            preload.set(0)
         }
         .boxed_local()
     }

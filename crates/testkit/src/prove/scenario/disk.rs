@@ -13,14 +13,14 @@ use futures_util::FutureExt as _;
 use hubbub_protocol::mutation::Mutation;
 use tempfile::TempDir;
 
+use super::preload::Preload;
 use super::{Limits, Play, Scenario, Scene, Step};
 use crate::cluster::{Cluster, ClusterConfig};
-use crate::process::{Process, Signal, find_program};
+use crate::process::find_program;
 use crate::prove::felt::Course;
 use crate::prove::outcome::Figure;
 use crate::prove::watch::{Metric, Shows, Sign};
 use crate::record::Record;
-use crate::servers::STOP_LIMIT;
 
 const REFUSED: Sign = Sign {
     metric: Metric::labelled("hubbub_commands_total", "cmd=\"message.send\",outcome=\"failed\""),
@@ -144,40 +144,46 @@ impl Play for Full {
     }
 }
 
+const LIBRARY: &str = include_str!("disk.c");
+
 /// Each write to the disk takes so much longer.
 const DELAY: Duration = Duration::from_millis(200);
 
 /// The disk of PostgreSQL takes its time.
 pub(super) const SLOW: Scenario = Scenario {
     name: "slow-disk",
-    what: "Every fsync and fdatasync of PostgreSQL takes 200 ms longer (injected by strace)",
+    what: "Every fsync and fdatasync of PostgreSQL takes 200 ms longer (a preloaded library)",
     lasts: Duration::from_secs(20),
     nodes: 3,
     limits: Limits { during_p99: Some(Duration::from_secs(2)), healed: Duration::from_secs(10) },
     sign: Sign { metric: Metric::labelled("hubbub_store_seconds_sum", "op=\"append\""), shows: Shows::Grew(10.0) },
     mutations: &[Mutation::AckEarly],
-    play: || Box::new(Slow),
+    play: || Box::new(Slow(None)),
 };
 
-struct Slow;
+struct Slow(Option<Preload>);
 
 impl Play for Slow {
+    fn start(&mut self, config: ClusterConfig) -> Step<'_, Cluster> {
+        async move {
+            let preload = self.0.insert(Preload::build(LIBRARY)?);
+            Cluster::start_after(config, |cluster| {
+                let postgres = &mut cluster.postgres;
+                preload.variables().iter().for_each(|(name, value)| postgres.set_variable(name, value));
+                Ok(())
+            })
+            .await
+        }
+        .boxed_local()
+    }
+
     fn strike<'a>(&'a mut self, scene: &'a mut Scene) -> Step<'a, ()> {
         async move {
-            let mut command = Command::new(find_program("strace", "strace", &[])?);
-            command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e"]);
-            command.arg(format!("inject=fsync,fdatasync:delay_enter={}", DELAY.as_micros()));
-            for pid in scene.cluster.postgres.pids() {
-                command.args(["-p", &pid.to_string()]);
-            }
-            let folder = tempfile::tempdir()?;
-            let mut strace = Process::start("strace", command, &folder.path().join("strace.log"))?;
+            let preload = self.0.as_mut().context("the cluster was started with it")?;
+            preload.set(i64::try_from(DELAY.as_micros())?)?;
             scene.say("the disk is slow");
             scene.hold().await;
-            ensure!(strace.ended().is_none(), "strace ended by itself{}", strace.log_tail());
-            // So that it lets go of the server before it ends.
-            strace.signal(Signal::Terminate);
-            strace.wait(STOP_LIMIT).await.map(drop)
+            preload.set(0)
         }
         .boxed_local()
     }

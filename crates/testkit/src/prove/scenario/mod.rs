@@ -9,6 +9,7 @@ mod hostile;
 mod links;
 mod nodes;
 mod postgres;
+mod preload;
 mod redis;
 mod redis_forms;
 mod scene;

@@ -163,7 +163,6 @@ const POOLER_KEY: &str = "database.pooler";
 impl Play for PgbouncerRestart {
     fn start(&mut self, config: ClusterConfig) -> Step<'_, Cluster> {
         async move {
-            let config = config.with("HUBBUB_DATABASE_POOLER", "transaction");
             // The users are added and the tables made beside the pooler.
             let mut cluster = Cluster::prepare(config)?;
             let reference = cluster.members[0].node.command(&["config", "reference"]).output()?.stdout;
@@ -174,7 +173,10 @@ impl Play for PgbouncerRestart {
             cluster.add_users()?;
             let mut pgbouncer = Pgbouncer::new(cluster.postgres.port)?;
             pgbouncer.start().await?;
-            cluster.members.iter().for_each(|member| member.postgres_link.retarget(pgbouncer.port));
+            for member in &mut cluster.members {
+                member.postgres_link.retarget(pgbouncer.port);
+                member.node.set("HUBBUB_DATABASE_POOLER", "transaction");
+            }
             self.0 = Some(pgbouncer);
             cluster.start_nodes().await?;
             Ok(cluster)
