@@ -76,11 +76,13 @@ fn unusable(error: io::Error) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Pooler;
 
     #[test]
     fn a_lock_goes_with_its_holder_whoever_else_has_the_descriptor() {
         let folder = tempfile::TempDir::new().unwrap();
-        let address = Address::parse(&format!("sqlite://{}", folder.path().join("a.db").display())).unwrap();
+        let url = format!("sqlite://{}", folder.path().join("a.db").display());
+        let address = Address::parse(&url, Pooler::None).unwrap();
         let (one, another) = (Lock::shared(&address).unwrap(), Lock::shared(&address).unwrap());
         assert!(Lock::exclusive(&address).is_err());
         drop((one, another));
