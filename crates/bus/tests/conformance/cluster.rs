@@ -111,6 +111,7 @@ async fn slots_move_under_load_and_take_their_rooms_along() {
     while there.event().await.room != staying {}
     assert!(there.bus.is_up() && here.bus.is_up());
     assert_eq!(there.metric("hubbub_bus_link_losses_total"), 0.0);
+    assert_eq!(here.metric("hubbub_bus_dropped_total"), 0.0, "what an old master refuses is sent to the new one");
     // Comes back to life where it is now: left, and joined anew.
     there.bus.unsubscribe(staying);
     eventually(async || !is_subscribed(&cluster, 1, staying)).await;

@@ -111,7 +111,7 @@ impl Sentinels {
 fn sentinel(server: Server, master: u16) -> Server {
     let rules = format!(
         "sentinel monitor {NAME} 127.0.0.1 {master} 2\nsentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}\n\
-         sentinel failover-timeout {NAME} 10000\nsentinel parallel-syncs {NAME} 1\n"
+         sentinel failover-timeout {NAME} 4000\nsentinel parallel-syncs {NAME} 1\n"
     );
     std::fs::write(server.folder().join("sentinel.conf"), rules).expect("the folder can be written");
     let server = server.started();
