@@ -39,6 +39,10 @@ async fn until(limit: Duration, what: &str, condition: impl Fn() -> bool) -> Res
     Ok(())
 }
 
+fn follows(redis: &Redis) -> bool {
+    redis.ask(&["INFO", "replication"]).is_ok_and(|text| text.contains("master_link_status:up"))
+}
+
 fn is_master(redis: &Redis) -> bool {
     redis.ask(&["ROLE"]).is_ok_and(|role| role.starts_with("master"))
 }
@@ -65,9 +69,7 @@ impl Sentinel {
         let mut replica =
             Redis::with_arguments(folder(parent, "redis-b")?, &["--replicaof", &format!("127.0.0.1 {port}")])?;
         replica.start().await?;
-        let is_linked =
-            || replica.ask(&["INFO", "replication"]).is_ok_and(|text| text.contains("master_link_status:up"));
-        until(START_LIMIT, "the replica follows", is_linked).await?;
+        until(START_LIMIT, "the replica follows", || follows(&replica)).await?;
         let (mut ports, mut sentinels) = (Vec::new(), Vec::new());
         for index in 0..3 {
             let folder = folder(parent, &format!("sentinel-{index}"))?;
@@ -149,6 +151,9 @@ impl RedisCluster {
                 .all(|server| server.ask(&["CLUSTER", "INFO"]).is_ok_and(|text| text.contains("cluster_state:ok")))
         };
         until(START_LIMIT, "the cluster is well", is_well).await?;
+        // A replica that has never had all of its master's keys may not take over.
+        let follow = || cluster.servers[3..].iter().all(follows);
+        until(START_LIMIT, "the replicas follow", follow).await?;
         Ok(cluster)
     }
 

@@ -25,16 +25,20 @@ const ADD_RECORD: &str = "INSERT INTO hubbub_backup (made_at, contents) VALUES (
 const READ_RECORD: &str = "SELECT contents FROM hubbub_backup";
 
 async fn has_table(conn: &mut Connection, name: &str) -> Result<bool, sqlx::Error> {
-    let (tables,): (i64,) = sqlx::query_as(HAS_TABLE).bind(name).fetch_one(conn).await?;
+    let (tables,): (i64,) = sqlx::query_as(HAS_TABLE).persistent(false).bind(name).fetch_one(conn).await?;
     Ok(tables > 0)
 }
 
 /// From where the database is being filled; none when it is whole.
 pub(crate) async fn origin(conn: &mut Connection) -> Result<Option<String>, sqlx::Error> {
-    if !has_table(conn, MARKER).await? {
-        return Ok(None);
-    }
-    let origin: Option<(String,)> = sqlx::query_as(ORIGIN).fetch_optional(conn).await?;
+    // One transaction of unnamed statements: nodes ask this at their start, and behind a pooler what was prepared for one
+    // statement may be another's connection by the next.
+    let mut tx = sqlx::Connection::begin(conn).await?;
+    let origin: Option<(String,)> = match has_table(&mut tx, MARKER).await? {
+        true => sqlx::query_as(ORIGIN).persistent(false).fetch_optional(&mut *tx).await?,
+        false => None,
+    };
+    tx.commit().await?;
     Ok(origin.map(|(origin,)| origin))
 }
 
@@ -55,7 +59,7 @@ pub(crate) async fn claim(
                 tx.rollback().await?;
                 return Ok(Claimed::Foreign);
             }
-            sqlx::query(HOLD).bind(holder).execute(&mut *tx).await?;
+            sqlx::query(HOLD).persistent(false).bind(holder).execute(&mut *tx).await?;
             tx.commit().await?;
             return Ok(Claimed::Resumed);
         }
@@ -73,14 +77,20 @@ pub(crate) async fn claim(
         }
     }
     sqlx::raw_sql(if is_begun { UNMARK } else { CREATE }).execute(&mut *tx).await?;
-    sqlx::query(MARK).bind(from).bind(holder).bind(Timestamp::now().millis()).execute(&mut *tx).await?;
+    sqlx::query(MARK)
+        .persistent(false)
+        .bind(from)
+        .bind(holder)
+        .bind(Timestamp::now().millis())
+        .execute(&mut *tx)
+        .await?;
     tx.commit().await?;
     Ok(Claimed::Empty)
 }
 
 /// Whether this run has the database still. Run in the transaction of what it writes.
 pub(super) async fn is_held(conn: &mut Connection, holder: &str) -> Result<bool, sqlx::Error> {
-    Ok(sqlx::query(IS_HELD).bind(holder).execute(conn).await?.rows_affected() > 0)
+    Ok(sqlx::query(IS_HELD).persistent(false).bind(holder).execute(conn).await?.rows_affected() > 0)
 }
 
 /// Ends the filling: the database is whole and belongs to this history. Of a backup it keeps what is in it.
@@ -96,10 +106,15 @@ pub(crate) async fn finish(
         tx.rollback().await?;
         return Ok(false);
     }
-    sqlx::query(SET_EPOCH).bind(epoch.as_str()).execute(&mut *tx).await?;
+    sqlx::query(SET_EPOCH).persistent(false).bind(epoch.as_str()).execute(&mut *tx).await?;
     if let Some(contents) = record {
         sqlx::raw_sql(CREATE_RECORD).execute(&mut *tx).await?;
-        sqlx::query(ADD_RECORD).bind(Timestamp::now().millis()).bind(contents).execute(&mut *tx).await?;
+        sqlx::query(ADD_RECORD)
+            .persistent(false)
+            .bind(Timestamp::now().millis())
+            .bind(contents)
+            .execute(&mut *tx)
+            .await?;
     }
     sqlx::raw_sql(DROP).execute(&mut *tx).await?;
     tx.commit().await?;
@@ -111,6 +126,6 @@ pub(crate) async fn record(conn: &mut Connection) -> Result<Option<String>, sqlx
     if !has_table(conn, RECORD).await? {
         return Ok(None);
     }
-    let contents: Option<(String,)> = sqlx::query_as(READ_RECORD).fetch_optional(conn).await?;
+    let contents: Option<(String,)> = sqlx::query_as(READ_RECORD).persistent(false).fetch_optional(conn).await?;
     Ok(contents.map(|(contents,)| contents))
 }

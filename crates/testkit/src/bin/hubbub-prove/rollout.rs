@@ -18,7 +18,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 500.0)]
     rate: f64,
     /// Closes a second of a drain (`drain.closes_per_second`) and of the rebalance.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 100)]
     pace: u32,
     /// The build that the nodes begin with; unless given, the same one.
     #[arg(long, value_name = "BIN")]
