@@ -90,20 +90,20 @@ impl Link {
     /// Queues events for the shards of their rooms; those of one room travel together where they follow each other.
     pub(crate) fn publish(&self, events: &[Arc<RoomEvent>], shared: &Shared) {
         let layout = self.layout.load();
-        let mut filled: Vec<&Arc<Shard>> = Vec::new();
+        // The sender is told when as much as possible is queued, so that it goes out in one pipeline.
+        let mut filled: Option<&Arc<Shard>> = None;
         outbound::in_rooms(events, |room, events| {
             let channel = self.keys.room(room);
-            match layout.owner(&channel).filter(|shard| shard.is_up()) {
-                Some(shard) => {
-                    shard.outbound.push_events(&channel, events, shared);
-                    if !filled.iter().any(|known| known.id == shard.id) {
-                        filled.push(shard);
-                    }
-                }
-                None => shared.metrics.dropped(Dropped::Down, events.len() as u64),
+            let Some(shard) = layout.owner(&channel).filter(|shard| shard.is_up()) else {
+                shared.metrics.dropped(Dropped::Down, events.len() as u64);
+                return;
+            };
+            shard.outbound.push_events(channel, events, shared);
+            if let Some(before) = filled.replace(shard).filter(|before| before.id != shard.id) {
+                before.outbound.filled();
             }
         });
-        for shard in filled {
+        if let Some(shard) = filled {
             shard.outbound.filled();
         }
     }

@@ -21,6 +21,9 @@ use crate::metrics::Metrics;
 /// When who is refused may try again: spread, so that a crowd does not come back as one.
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
+/// The same where any other node takes them: the balancer is about to notice, and nobody should be away for long.
+const RETRY_ELSEWHERE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(1_500));
+
 /// Why somebody is refused; the label of `hubbub_admission_refusals_total`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reason {
@@ -147,13 +150,15 @@ impl Admission {
         if full { Err(self.refuse(Reason::Unauthenticated)) } else { Ok(entered) }
     }
 
-    /// Counts a socket that has not said anything yet; none when its address has as many as may be.
+    /// Counts a socket that has not said anything yet; none when its address has as many as may be. That is a refusal
+    /// already, since most of a flood never ask for anything that could be answered.
     pub(crate) fn knock(self: &Arc<Self>, address: IpAddr) -> Option<Stranger> {
         let address = household(address);
         if self.per_address_max != 0 {
             let mut strangers = self.strangers.lock();
             let count = strangers.entry(address).or_default();
             if *count >= self.per_address_max {
+                self.metrics.refused_admission(Reason::Address);
                 return None;
             }
             *count += 1;
@@ -161,11 +166,16 @@ impl Admission {
         Some(Stranger { admission: Arc::clone(self), address })
     }
 
-    /// A refusal for this reason, counted.
-    pub(crate) fn refuse(&self, reason: Reason) -> Refusal {
+    fn refuse(&self, reason: Reason) -> Refusal {
         self.metrics.refused_admission(reason);
-        Refusal::new(ErrorCode::Overloaded).retry_after(random_ms(RETRY_AFTER.0, RETRY_AFTER.1))
+        refusal(reason)
     }
+}
+
+/// What somebody is told who is refused for this reason.
+pub(crate) fn refusal(reason: Reason) -> Refusal {
+    let (least, most) = if reason == Reason::Draining { RETRY_ELSEWHERE } else { RETRY_AFTER };
+    Refusal::new(ErrorCode::Overloaded).retry_after(random_ms(least, most))
 }
 
 /// A place among `limits.connections_per_node`, until dropped.

@@ -25,6 +25,9 @@ const SESSIONS_MAX: usize = 500;
 const COUNT_LIFE: Duration = Duration::from_hours(1);
 /// Everything is written again this often, which keeps it alive and heals what went wrong.
 const REFRESH: Duration = Duration::from_mins(10);
+/// How many scopes wait for a server at most. What this node holds is written anyway when there is one; of the others the
+/// last count stays until it runs out.
+const PARKED_MAX: usize = 262_144;
 /// After a failure, before the next attempt.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -82,7 +85,11 @@ fn in_shares(shared: &Shared, groups: Vec<Group>) -> Vec<Share> {
     for group in groups {
         let owner = layout.owner(&shared.link.keys.connections(group.scope));
         let Some((shard, commands)) = owner.and_then(|shard| Some((shard, shard.connection()?))) else {
-            shared.link.parked.lock().insert(group.scope);
+            let mut parked = shared.link.parked.lock();
+            if parked.len() < PARKED_MAX {
+                parked.insert(group.scope);
+            }
+            drop(parked);
             answer_unknown(group);
             continue;
         };

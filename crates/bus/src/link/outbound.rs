@@ -62,7 +62,7 @@ struct Queue {
 
 impl Outbound {
     /// Queues events of one room, whose channel this is. Tell [`Self::filled`] when all are queued.
-    pub(super) fn push_events(&self, channel: &str, events: &[&RoomEvent], shared: &Shared) {
+    pub(super) fn push_events(&self, channel: String, events: &[&RoomEvent], shared: &Shared) {
         let encoded = match events {
             [event] => envelope::encode_event(event, &shared.instance),
             events => envelope::encode_events(events, &shared.instance),
@@ -70,9 +70,9 @@ impl Outbound {
         let count = events.len() as u64;
         match encoded {
             Ok(payload) if payload.len() <= envelope::ENVELOPE_BYTES_MAX => {
-                self.push(Outgoing::new(channel.to_owned(), What::Message { payload, events: count }), shared);
+                self.push(Outgoing::new(channel, What::Message { payload, events: count }), shared);
             }
-            Ok(_) if count > 1 => events.iter().for_each(|event| self.push_events(channel, &[event], shared)),
+            Ok(_) if count > 1 => events.iter().for_each(|event| self.push_events(channel.clone(), &[event], shared)),
             Ok(_) => shared.metrics.dropped(Dropped::Unencodable, 1),
             Err(error) => {
                 shared.metrics.dropped(Dropped::Unencodable, count);

@@ -5,7 +5,7 @@ use hubbub_protocol::{RoomId, SessionId, UserId};
 
 use crate::harness::{Node, config_of, event, eventually};
 use crate::load::{Load, flows};
-use crate::redis_topologies::{Cluster, slot_of};
+use crate::redis_topologies::{Cluster, Server, slot_of};
 
 async fn nodes(cluster: &Cluster) -> (Node, Node) {
     (Node::open(config_of("here", cluster.url())).await, Node::open(config_of("there", cluster.url())).await)
@@ -111,6 +111,7 @@ async fn slots_move_under_load_and_take_their_rooms_along() {
     while there.event().await.room != staying {}
     assert!(there.bus.is_up() && here.bus.is_up());
     assert_eq!(there.metric("hubbub_bus_link_losses_total"), 0.0);
+    assert_eq!(here.metric("hubbub_bus_dropped_total"), 0.0, "what an old master refuses is sent to the new one");
     // Comes back to life where it is now: left, and joined anew.
     there.bus.unsubscribe(staying);
     eventually(async || !is_subscribed(&cluster, 1, staying)).await;
@@ -149,6 +150,25 @@ async fn a_frozen_master_is_noticed_and_replaced() {
     here.up().await;
     flows(&load, &there).await;
     cluster.nodes[2].thaw();
+    flows(&load, &there).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_was_gone_as_a_whole_is_found_again() {
+    let mut cluster = Cluster::start(0);
+    let (here, there) = nodes(&cluster).await;
+    let (room, _) = room_at(&cluster, 2);
+    there.bus.subscribe(room).await.unwrap();
+    cluster.nodes.iter_mut().for_each(Server::kill);
+    there.down().await;
+    here.down().await;
+    let late = Node::open(config_of("late", cluster.url())).await;
+    assert!(!late.bus.is_up());
+    cluster.nodes.iter_mut().for_each(Server::restart);
+    for node in [&late, &here, &there] {
+        node.up().await;
+    }
+    let load = Load::start(&late, room);
     flows(&load, &there).await;
 }
 

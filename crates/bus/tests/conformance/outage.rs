@@ -137,7 +137,8 @@ async fn foreign_messages_are_counted_and_skipped() {
     }
     node.bus.publish(&[event(room, 1)]);
     assert_eq!(node.event().await.seq, 1);
-    assert_eq!(node.metric("hubbub_bus_unknown_total"), 5.0);
+    // The node's own event takes the shorter way and may come first.
+    eventually(async || node.metric("hubbub_bus_unknown_total") == 5.0).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
-//! `rediss://`: the server is checked against the roots of the system.
+//! TLS: the server is checked against the roots of the system, or against a file.
 //!
-//! The roots come from the environment, which a test must not change for the others: each case runs in a process of
+//! The system's roots come from the environment, which a test must not change for the others: each case runs in a process of
 //! its own, this same binary again.
 
 use std::path::Path;
@@ -9,8 +9,8 @@ use std::process::Command;
 use hubbub_bus::{BusConfig, RateClass};
 use hubbub_protocol::{RoomId, UserId};
 
-use crate::harness::{Node, event};
-use crate::redis_topologies::Server;
+use crate::harness::{Node, config_of, event};
+use crate::redis_topologies::{Cluster, Sentinels, Server};
 
 /// Tells the inner case where the server is.
 const URL: &str = "HUBBUB_TEST_REDISS_URL";
@@ -47,6 +47,27 @@ async fn a_private_authority_is_trusted_by_its_file() {
     let node = Node::open(with(server.certificate())).await;
     assert!(node.bus.is_up());
     assert!(!Node::open(with(stranger.certificate())).await.bus.is_up(), "a strange authority is trusted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinel_and_cluster_are_used_over_tls() {
+    let (mut set, cluster) = (Sentinels::start_tls(), Cluster::start_tls(0));
+    let sets = [(set.url(), set.servers[0].certificate()), (cluster.url(), cluster.nodes[0].certificate())];
+    let mut nodes = Vec::new();
+    for (url, certificate) in sets {
+        assert!(url.starts_with("rediss+"));
+        let node = Node::open(BusConfig { ca_file: Some(certificate), ..config_of("tls", url.clone()) }).await;
+        assert!(node.bus.is_up(), "{url}");
+        assert!(!Node::open(config_of("strange", url.clone())).await.bus.is_up(), "{url}: nobody asks who it is");
+        for _ in 0..20 {
+            node.bus.subscribe(RoomId::new()).await.unwrap();
+            assert!(node.bus.take(RateClass::Sends, UserId::new(), 30).await.limit == 30);
+        }
+        nodes.push(node);
+    }
+    set.kill_master();
+    nodes[0].down().await;
+    nodes[0].up().await;
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ use tokio_rustls::server::TlsStream;
 use super::patient::Patient;
 use super::upgrade::{self, Accepted};
 use super::{identify, respond};
-use crate::admission::{Reason, Stranger};
+use crate::admission::{self, Reason, Stranger};
 use crate::connection::Connection;
 use crate::link::Link;
 use crate::node::Node;
@@ -148,7 +148,7 @@ impl hyper::service::Service<Request<Incoming>> for Front {
             Knock::Counted(stranger) => Some(stranger),
             Knock::Answered => None,
             Knock::Refused => {
-                let refusal = node.admission.refuse(Reason::Address);
+                let refusal = admission::refusal(Reason::Address);
                 return Box::pin(async move { Ok(respond::last(respond::refused(&refusal))) });
             }
         };

@@ -10,9 +10,13 @@ use std::time::Duration;
 /// Between two looks: clients that were closed at one are back, here or elsewhere, at the next but one.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// A node gives away when it has more than this of its share, in hundredths, and so many sessions more.
-const ABOVE_PERCENT: u64 = 105;
+/// A node keeps so much more than its share: a part of it in hundredths, and so many sessions.
+const ABOVE_PERCENT: u64 = 5;
 const ABOVE_SESSIONS: u64 = 10;
+
+/// And so many times the deviation that a balancer has which sends everybody to any node: what chance has made, chance
+/// would make again.
+const ABOVE_DEVIATIONS: u64 = 3;
 
 /// Looks without an act after the list of nodes has changed: who has lost a node is on the way.
 const SETTLE_LOOKS: u32 = 3;
@@ -135,7 +139,7 @@ impl Balance {
     }
 
     fn begin(&mut self, own: u64, share: u64) -> Verdict {
-        if own.saturating_mul(100) <= share.saturating_mul(ABOVE_PERCENT) + ABOVE_SESSIONS * 100 {
+        if own <= keeps(share) {
             (self.patience, self.in_vain) = (0, 0);
             return Verdict::default();
         }
@@ -221,6 +225,12 @@ impl Balance {
             }
         }
     }
+}
+
+/// How many sessions a node keeps that does not give any away yet.
+fn keeps(share: u64) -> u64 {
+    let part = share.saturating_mul(ABOVE_PERCENT) / 100 + ABOVE_SESSIONS;
+    share + part.max(ABOVE_DEVIATIONS * share.isqrt())
 }
 
 #[cfg(test)]

@@ -103,9 +103,10 @@ async fn mute_sockets_of_one_address_are_bounded_over_tls_too() {
         assert_overloaded(&node.get("/").send().await);
         assert_overloaded(&node.handshake().token(&ada.token).refused().await);
         assert_eq!(refusals(&node, "address").await, 2.0);
-        // One too many has little time to say what it wants.
+        // One too many has little time to say what it wants, and counts although it never does.
         let mut one_more = node.connect().await;
         assert_eq!(soon("its end", one_more.read(&mut [0; 1])).await.unwrap_or(0), 0);
+        assert_eq!(refusals(&node, "address").await, 3.0);
         client.say("lobby", "still here").await;
         mute.pop();
         until("a place", || async { node.get("/").send().await.status == 200 }).await;

@@ -138,7 +138,7 @@ async fn who_is_refused_meanwhile_is_spread() {
         let answer = node.handshake().token(&ada.token).refused().await;
         assert_eq!(answer.refusal(), (503, 90003));
         let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
-        assert!((1..=5).contains(&seconds), "{seconds}");
+        assert!((1..=2).contains(&seconds), "another node takes them at once: {seconds}");
         waits.insert(answer.json()["err"]["retry_after_ms"].as_u64().unwrap());
     }
     assert!(waits.len() > 10, "{waits:?}");

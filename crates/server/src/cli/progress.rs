@@ -2,11 +2,12 @@
 //!
 //! Must never write progress to stdout, nor more often than somebody can read.
 
+use std::fmt::Write;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use hubbub_store::{Progress, Report};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::output::{print, print_json};
@@ -16,7 +17,7 @@ use crate::failure::Failure;
 const LINE_PAUSE: Duration = Duration::from_secs(3);
 
 /// How the bar looks.
-const STYLE: &str = "{msg:24} {bar:32} {human_pos} of {human_len}  {per_sec}";
+const STYLE: &str = "{msg:20} {wide_bar} {human_pos} of {human_len} rows  {speed}";
 
 /// Digits of a checksum that people compare; programs get all of them.
 const CHECKSUM_DIGITS: usize = 16;
@@ -33,7 +34,8 @@ impl Shown {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             // The style is a constant; were it wrong, there would be the usual bar.
-            bar.with_style(ProgressStyle::with_template(STYLE).unwrap_or_else(|_| ProgressStyle::default_bar()))
+            let style = ProgressStyle::with_template(STYLE).unwrap_or_else(|_| ProgressStyle::default_bar());
+            bar.with_style(style.with_key("speed", speed))
         });
         Self { bar, last: None, said: Instant::now() }
     }
@@ -42,8 +44,8 @@ impl Shown {
         let doing = (progress.stage.as_str(), progress.table);
         if let Some(bar) = &self.bar {
             if self.last != Some(doing) {
-                bar.reset();
                 bar.set_message(format!("{} {}", doing.0, doing.1));
+                bar.reset();
             }
             bar.set_length(progress.total.max(progress.rows));
             bar.set_position(progress.rows);
@@ -60,6 +62,12 @@ impl Shown {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Whole rows: a part of one says nothing.
+fn speed(state: &ProgressState, out: &mut dyn Write) {
+    // There is nothing to do about a bar that cannot be drawn.
+    write!(out, "{:.0}/s", state.per_sec()).unwrap_or_default();
 }
 
 /// Prints what was copied and verified: for people a line a table, for programs one object.

@@ -160,7 +160,8 @@ pub(crate) static KEYS: &[Key] = &[
         Kind::List,
         "In place of `redis.url`: several independent servers, `redis://` or `rediss://` each. Rooms and counters are \
          spread over them by hash, leases are on the first; the same list in the same order on every node."
-    ),
+    )
+    .secret(),
     key!(redis.ca_file, Kind::Path, "Authorities to trust for `rediss`, in PEM, in place of the system's."),
     key!(redis.sentinel_user, Kind::Text, "The Sentinels' own ACL user: the one in the URL is for the servers."),
     key!(redis.sentinel_password, Kind::Text, "The Sentinels' own password.").secret(),

@@ -52,10 +52,8 @@ impl Loaded {
         let value = (key.read)(&self.config)?;
         Some(match (key.secret, key.kind, value) {
             (true, Kind::Url, Value::Text(url)) => Value::Text(mask_url(&url)),
+            (true, Kind::List, Value::List(urls)) => Value::List(urls.iter().map(|url| mask_url(url)).collect()),
             (true, ..) => Value::Text(MASK.to_owned()),
-            (false, Kind::List, Value::List(items)) if key.path.ends_with("urls") => {
-                Value::List(items.iter().map(|url| mask_url(url)).collect())
-            }
             (false, _, value) => value,
         })
     }

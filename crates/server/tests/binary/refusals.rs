@@ -163,6 +163,9 @@ fn secrets_are_refused_without_being_shown() {
     let outcome = place.run(&["config", "check"]);
     assert_eq!(outcome.code, 78);
     assert!(!outcome.stderr.contains("hush"), "{}", outcome.stderr);
+    place.write("hubbub.toml", "redis.publish_urls = \"redis://:hush@h\"\n");
+    let outcome = place.run(&["config", "check"]);
+    assert!(outcome.code == 78 && !outcome.stderr.contains("hush"), "{}", outcome.stderr);
 }
 
 #[test]

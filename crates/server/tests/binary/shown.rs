@@ -43,6 +43,12 @@ fn secrets_and_passwords_in_urls_are_masked() {
         assert!(all.contains("postgres://ada:********@db/hubbub"), "{all}");
         assert!(all.contains("redis://:********@cache:6379/0"), "{all}");
     }
+    let several =
+        [("HUBBUB_AUTH_TOKEN_SECRET", SECRET), ("HUBBUB_REDIS_PUBLISH_URLS", "redis://:hush@a,rediss://u:hush@b")];
+    let outcome = place.run_with(&several, &["config", "show"], "");
+    let all = outcome.stdout + &outcome.stderr;
+    assert!(all.contains("redis://:********@a") && all.contains("rediss://u:********@b"), "{all}");
+    assert!(!all.contains("hush"), "{all}");
 }
 
 #[test]

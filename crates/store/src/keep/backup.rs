@@ -124,6 +124,9 @@ impl Drop for Partial {
         {
             tracing::warn!(%error, file = %self.path.display(), "an unfinished backup stays behind");
         }
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, file = %self.path.display(), "the lock of a backup stays until this process ends");
+        }
     }
 }
 

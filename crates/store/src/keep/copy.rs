@@ -32,7 +32,10 @@ pub(crate) async fn copy(
     let total = source.count(table).await?;
     let (mut after, mut done) = (None, 0);
     if resumed {
+        // As long as it takes, which is more than a node would wait.
+        target.begin_snapshot().await?;
         (after, done) = (target.last_key(table).await?, target.count(table).await?);
+        target.end_snapshot().await?;
     }
     let before = done;
     let mut tell = |rows| watcher(Progress { stage: Stage::Copying, table: table.name, rows, total });

@@ -15,7 +15,7 @@ const SUFFIX: &str = "-lock";
 
 /// A lock on a database, freed when dropped.
 pub(crate) struct Lock {
-    _file: Option<File>,
+    file: Option<File>,
 }
 
 impl Lock {
@@ -34,12 +34,22 @@ impl Lock {
         lock: fn(&File) -> Result<(), TryLockError>,
         refusal: &'static str,
     ) -> Result<Self, StoreError> {
-        let Address::Sqlite(options) = address else { return Ok(Self { _file: None }) };
+        let Address::Sqlite(options) = address else { return Ok(Self { file: None }) };
         let file = open(options.get_filename()).map_err(unusable)?;
         match lock(&file) {
-            Ok(()) => Ok(Self { _file: Some(file) }),
+            Ok(()) => Ok(Self { file: Some(file) }),
             Err(TryLockError::WouldBlock) => Err(StoreError::new(StoreErrorKind::Unavailable, refusal)),
             Err(TryLockError::Error(error)) => Err(unusable(error)),
+        }
+    }
+}
+
+impl Drop for Lock {
+    /// Closing alone would not do: a process that is being started elsewhere in this one has the same descriptors until
+    /// it runs its program.
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.file.as_ref().map(File::unlock) {
+            tracing::warn!(%error, "the lock beside the database stays until this process ends");
         }
     }
 }
@@ -61,4 +71,26 @@ fn open(database: &Path) -> io::Result<File> {
 
 fn unusable(error: io::Error) -> StoreError {
     StoreError::new(StoreErrorKind::Misconfigured, "the lock file beside the database cannot be used").caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Pooler;
+
+    #[test]
+    fn a_lock_goes_with_its_holder_whoever_else_has_the_descriptor() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("a.db").display());
+        let address = Address::parse(&url, Pooler::None).unwrap();
+        let (one, another) = (Lock::shared(&address).unwrap(), Lock::shared(&address).unwrap());
+        assert!(Lock::exclusive(&address).is_err());
+        drop((one, another));
+        let alone = Lock::exclusive(&address).unwrap();
+        assert!(Lock::shared(&address).is_err() && Lock::exclusive(&address).is_err());
+        // As a process has it that is being started.
+        let _twin = alone.file.as_ref().unwrap().try_clone().unwrap();
+        drop(alone);
+        assert!(Lock::exclusive(&address).is_ok());
+    }
 }

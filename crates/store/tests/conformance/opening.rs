@@ -86,10 +86,13 @@ async fn without_leave_to_migrate_an_old_schema_is_refused(database: Database) {
 }
 
 async fn a_restored_database_gets_another_epoch(database: Database) {
-    let before = database.open().await.epoch();
+    let running = database.open().await;
+    let before = running.epoch();
     let renewed = Store::renew_epoch(&database.config()).await.unwrap();
     assert_ne!(renewed, before);
     assert_eq!(database.open().await.epoch(), renewed);
+    running.ping().await.unwrap();
+    assert_eq!(running.epoch(), renewed, "a store that runs learns of it too");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::server::{Kind, Server};
+use super::server::{Certificate, Kind, Server};
 use super::{Reply, wait_for};
 
 /// How many masters hold the slots at the start.
@@ -22,15 +22,27 @@ const KEYS_MAX: &str = "100";
 /// A cluster. The first [`MASTERS`] nodes hold the slots at the start, the others follow them in turn.
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Server>,
+    tls: bool,
 }
 
 impl Cluster {
     /// Starts three masters with so many replicas for all of them together, and waits until it works.
     pub(crate) fn start(replicas: usize) -> Self {
+        Self::start_as(replicas, |node| node)
+    }
+
+    /// The same over TLS, by the certificate of any of them.
+    pub(crate) fn start_tls(replicas: usize) -> Self {
+        let certificate = Certificate::new();
+        Self { tls: true, ..Self::start_as(replicas, |node| node.with_tls(&certificate)) }
+    }
+
+    fn start_as(replicas: usize, prepared: impl Fn(Server) -> Server) -> Self {
         let arguments = ["--cluster-node-timeout", NODE_TIMEOUT_MS, "--cluster-replica-validity-factor", "0"];
         let kind = Kind::ClusterNode(arguments.map(str::to_owned).to_vec());
-        let nodes: Vec<Server> = (0..MASTERS + replicas).map(|_| Server::of_kind(kind.clone()).started()).collect();
-        let cluster = Self { nodes };
+        let nodes: Vec<Server> =
+            (0..MASTERS + replicas).map(|_| prepared(Server::of_kind(kind.clone())).started()).collect();
+        let cluster = Self { nodes, tls: false };
         for (index, node) in cluster.nodes.iter().enumerate() {
             cluster.order(index, &["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()]);
             if index < MASTERS {
@@ -39,7 +51,7 @@ impl Cluster {
                 cluster.order(index, &["CLUSTER", "ADDSLOTSRANGE", &from, &to]);
             }
             if index > 0 {
-                let (port, second) = (node.port.to_string(), node.second_port.to_string());
+                let (port, second) = (node.public_port().to_string(), node.bus_port.to_string());
                 cluster.order(0, &["CLUSTER", "MEET", "127.0.0.1", &port, &second]);
             }
         }
@@ -54,7 +66,8 @@ impl Cluster {
 
     /// The address for a node: two of the masters, the others are to be found.
     pub(crate) fn url(&self) -> String {
-        format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", self.nodes[0].port, self.nodes[1].port)
+        let [one, two] = [&self.nodes[0], &self.nodes[1]].map(Server::public_port);
+        format!("{}+cluster://127.0.0.1:{one},127.0.0.1:{two}", if self.tls { "rediss" } else { "redis" })
     }
 
     /// Waits until every living node calls the cluster good, all are of one epoch, without which they would not vote for
@@ -73,13 +86,13 @@ impl Cluster {
             let mut living = self.nodes.iter().filter(|node| node.pid().is_some());
             let first = owner_by(living.next()?, slot)?;
             living.all(|node| owner_by(node, slot) == Some(first)).then_some(())?;
-            self.nodes.iter().position(|node| node.port == first)
+            self.nodes.iter().position(|node| [node.port, node.public_port()].contains(&first))
         })
     }
 
     /// A replica of this master that lives.
     pub(crate) fn replica_of(&self, master: usize) -> usize {
-        let port = self.nodes[master].port.to_string();
+        let port = self.nodes[master].public_port().to_string();
         let follows = |node: &Server| node.stat("replication", "master_port").as_ref() == Some(&port);
         self.nodes.iter().position(|node| node.pid().is_some() && follows(node)).expect("it has a replica")
     }
@@ -115,7 +128,7 @@ impl Cluster {
     }
 
     fn move_keys(&self, slot: &str, from: usize, to: usize) {
-        let port = self.nodes[to].port.to_string();
+        let port = self.nodes[to].public_port().to_string();
         loop {
             let keys = self.order(from, &["CLUSTER", "GETKEYSINSLOT", slot, KEYS_MAX]);
             let keys: Vec<String> = keys.list().iter().map(Reply::text).collect();

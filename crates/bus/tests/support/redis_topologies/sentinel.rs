@@ -2,7 +2,7 @@
 //!
 //! Must never decide who is master: the Sentinels do.
 
-use super::server::{Kind, Server};
+use super::server::{Certificate, Kind, Server};
 use super::wait_for;
 
 /// What the Sentinels call it.
@@ -29,25 +29,39 @@ pub(crate) struct Sentinels {
     pub(crate) servers: Vec<Server>,
     /// Those that watch.
     pub(crate) sentinels: Vec<Server>,
+    tls: bool,
 }
 
 impl Sentinels {
     /// Starts all five and waits until every Sentinel knows the others and the replica.
     pub(crate) fn start() -> Self {
-        let master = Server::start();
-        let follows = ["--replicaof", "127.0.0.1", &master.port.to_string()].map(str::to_owned).to_vec();
-        let replica = Server::of_kind(Kind::Plain(follows)).started();
+        Self::start_as(|server| server)
+    }
+
+    /// The same over TLS, by the certificate of any of them.
+    pub(crate) fn start_tls() -> Self {
+        let certificate = Certificate::new();
+        Self { tls: true, ..Self::start_as(|server| server.with_tls(&certificate)) }
+    }
+
+    fn start_as(prepared: impl Fn(Server) -> Server) -> Self {
+        let master = prepared(Server::absent()).started();
+        let port = master.public_port();
+        let follows = ["--replicaof", "127.0.0.1", &port.to_string()].map(str::to_owned).to_vec();
+        let replica = prepared(Server::of_kind(Kind::Plain(follows))).started();
         wait_for("the replica follows", || (replica.stat("replication", "master_link_status")? == "up").then_some(()));
-        let sentinels: Vec<Server> = (0..3).map(|_| sentinel(master.port)).collect();
-        let set = Self { servers: vec![master, replica], sentinels };
+        let sentinels: Vec<Server> =
+            (0..3).map(|_| sentinel(prepared(Server::of_kind(Kind::Sentinel)), port)).collect();
+        let set = Self { servers: vec![master, replica], sentinels, tls: false };
         set.wait_ready();
         set
     }
 
     /// The address for a node.
     pub(crate) fn url(&self) -> String {
-        let hosts: Vec<String> = self.sentinels.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect();
-        format!("redis+sentinel://{}/{NAME}", hosts.join(","))
+        let hosts: Vec<String> =
+            self.sentinels.iter().map(|server| format!("127.0.0.1:{}", server.public_port())).collect();
+        format!("{}+sentinel://{}/{NAME}", if self.tls { "rediss" } else { "redis" }, hosts.join(","))
     }
 
     /// Which of the servers the Sentinels call master.
@@ -56,7 +70,7 @@ impl Sentinels {
             let votes: Vec<u16> = self.sentinels.iter().filter_map(voted).collect();
             let first = *votes.first()?;
             let agreed = votes.iter().all(|port| *port == first);
-            self.servers.iter().position(|server| agreed && server.port == first)
+            self.servers.iter().position(|server| agreed && server.public_port() == first)
         })
     }
 
@@ -94,11 +108,10 @@ impl Sentinels {
     }
 }
 
-fn sentinel(master: u16) -> Server {
-    let server = Server::of_kind(Kind::Sentinel);
+fn sentinel(server: Server, master: u16) -> Server {
     let rules = format!(
         "sentinel monitor {NAME} 127.0.0.1 {master} 2\nsentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}\n\
-         sentinel failover-timeout {NAME} 10000\nsentinel parallel-syncs {NAME} 1\n"
+         sentinel failover-timeout {NAME} 4000\nsentinel parallel-syncs {NAME} 1\n"
     );
     std::fs::write(server.folder().join("sentinel.conf"), rules).expect("the folder can be written");
     let server = server.started();

@@ -20,12 +20,29 @@ const PORTS_MAX: usize = 10;
 pub(crate) struct Server {
     /// Where it is steered, without TLS: the address for everybody unless it speaks TLS.
     pub(crate) port: u16,
-    /// For TLS, or for the bus between the nodes of a cluster.
-    pub(crate) second_port: u16,
+    /// For TLS.
+    tls_port: u16,
+    /// For the bus between the nodes of a cluster.
+    pub(super) bus_port: u16,
     folder: tempfile::TempDir,
     child: Option<Child>,
     tls: bool,
     kind: Kind,
+}
+
+/// A certificate for `localhost` and `127.0.0.1` that is its own authority.
+#[derive(Clone)]
+pub(super) struct Certificate {
+    pem: String,
+    key: String,
+}
+
+impl Certificate {
+    pub(super) fn new() -> Self {
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+        Self { pem: made.cert.pem(), key: made.signing_key.serialize_pem() }
+    }
 }
 
 /// What kind of server it is.
@@ -45,16 +62,9 @@ impl Server {
         Self::absent().started()
     }
 
-    /// A running server that speaks TLS, with a certificate for `localhost` that is [`Self::certificate`], and without
-    /// TLS beside it for steering.
+    /// A running server that speaks TLS, by [`Self::certificate`], and without TLS beside it for steering.
     pub(crate) fn start_tls() -> Self {
-        let mut server = Self::absent();
-        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-        let write = |name: &str, text: String| std::fs::write(server.folder().join(name), text).expect("it is ours");
-        write("server.pem", certified.cert.pem());
-        write("server.key", certified.signing_key.serialize_pem());
-        server.tls = true;
-        server.started()
+        Self::absent().with_tls(&Certificate::new()).started()
     }
 
     /// A port at which no server runs yet.
@@ -63,9 +73,18 @@ impl Server {
     }
 
     pub(super) fn of_kind(kind: Kind) -> Self {
-        let [port, second_port] = free_ports();
+        let [port, tls_port, bus_port] = free_ports();
         let folder = tempfile::Builder::new().prefix("hubbub-redis-").tempdir().expect("a folder");
-        Self { port, second_port, folder, child: None, tls: false, kind }
+        Self { port, tls_port, bus_port, folder, child: None, tls: false, kind }
+    }
+
+    /// It speaks TLS too, and as a client of its own kind only TLS.
+    pub(super) fn with_tls(mut self, certificate: &Certificate) -> Self {
+        let write = |name: &str, text: &str| std::fs::write(self.folder().join(name), text).expect("it is ours");
+        write("server.pem", &certificate.pem);
+        write("server.key", &certificate.key);
+        self.tls = true;
+        self
     }
 
     pub(super) fn started(mut self) -> Self {
@@ -74,7 +93,7 @@ impl Server {
                 return self;
             }
             // Somebody else took the port between our probing and the server's binding.
-            [self.port, self.second_port] = free_ports();
+            [self.port, self.tls_port, self.bus_port] = free_ports();
         }
         panic!("redis-server does not start");
     }
@@ -90,7 +109,12 @@ impl Server {
 
     /// The address for a node.
     pub(crate) fn url(&self) -> String {
-        if self.tls { format!("rediss://localhost:{}", self.second_port) } else { self.steering_url() }
+        if self.tls { format!("rediss://localhost:{}", self.tls_port) } else { self.steering_url() }
+    }
+
+    /// Where everybody but the test finds it.
+    pub(super) const fn public_port(&self) -> u16 {
+        if self.tls { self.tls_port } else { self.port }
     }
 
     /// Where it is steered: without TLS.
@@ -148,7 +172,7 @@ impl Server {
     }
 
     fn command(&self) -> Command {
-        let (port, second) = (self.port.to_string(), self.second_port.to_string());
+        let [port, tls_port, bus_port] = [self.port, self.tls_port, self.bus_port].map(|port| port.to_string());
         let mut command = Command::new("redis-server");
         if let Kind::Sentinel = self.kind {
             command.args(["sentinel.conf", "--sentinel"]);
@@ -158,7 +182,9 @@ impl Server {
             command.args(["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"]);
         }
         if self.tls {
-            command.args(["--tls-port", &second, "--tls-auth-clients", "no"]);
+            command.args(["--tls-port", &tls_port, "--tls-auth-clients", "no", "--tls-replication", "yes"]);
+            // Without it a cluster tells everybody the addresses without TLS.
+            command.args(["--tls-cluster", "yes"]);
             command.args(["--tls-cert-file", "server.pem", "--tls-key-file", "server.key"]);
             command.args(["--tls-ca-cert-file", "server.pem"]);
         }
@@ -166,7 +192,7 @@ impl Server {
             Kind::Plain(arguments) => command.args(arguments),
             Kind::Sentinel => &mut command,
             Kind::ClusterNode(arguments) => {
-                command.args(["--cluster-enabled", "yes", "--cluster-port", &second]).args(arguments)
+                command.args(["--cluster-enabled", "yes", "--cluster-port", &bus_port]).args(arguments)
             }
         };
         command.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -206,7 +232,7 @@ impl Drop for Server {
     }
 }
 
-fn free_ports() -> [u16; 2] {
-    let probes = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+fn free_ports() -> [u16; 3] {
+    let probes = [(); 3].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
     probes.map(|probe| probe.local_addr().expect("a bound socket").port())
 }

@@ -130,7 +130,7 @@ impl World {
     fn is_even(&self) -> bool {
         let sessions = self.sessions();
         let share = sessions.iter().sum::<u64>().div_ceil(sessions.len() as u64);
-        sessions.iter().all(|sessions| sessions * 100 <= share * ABOVE_PERCENT + ABOVE_SESSIONS * 100)
+        sessions.iter().all(|sessions| *sessions <= keeps(share))
     }
 }
 
@@ -151,7 +151,7 @@ fn two_nodes_of_five_thousand_that_become_four_are_even_within_a_minute() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn any_cluster_becomes_even_and_then_rests(
@@ -182,21 +182,24 @@ proptest! {
         world.run(3_600);
         prop_assert!(world.closed() - before <= 40, "{} in the next", world.closed() - before);
     }
+}
 
-    #[test]
-    fn people_who_come_and_go_move_nobody(any_node in any::<bool>(), seed in any::<u64>(), share in 50_u64..2_000) {
-        let balancer = if any_node { Balancer::AnyNode } else { Balancer::LeastConnections };
-        let mut world = World::new(balancer, seed, &[share; 4]);
-        for _ in 0..300 {
-            for node in 0..4 {
-                // One in a hundred each second.
-                (0..world.nodes[node].sessions.div_ceil(100)).for_each(|_| world.lose(node));
+#[test]
+fn people_who_come_and_go_move_nobody() {
+    for (seed, share) in [50, 121, 300, 831, 2_000].into_iter().enumerate() {
+        for balancer in [Balancer::AnyNode, Balancer::LeastConnections] {
+            let mut world = World::new(balancer, seed as u64, &[share; 4]);
+            for _ in 0..300 {
+                for node in 0..4 {
+                    // One in a hundred each second.
+                    (0..world.nodes[node].sessions.div_ceil(100)).for_each(|_| world.lose(node));
+                }
+                world.run(1);
             }
-            world.run(1);
+            // Chance may make nodes very uneven; what is moved then is little beside those who come and go.
+            let came = 300 * 4 * share.div_ceil(100);
+            assert!(world.closed() <= 20 + came / 50, "{balancer:?}: {} beside {came}", world.closed());
         }
-        // Chance makes nodes uneven too; what is moved then is little beside those who come and go.
-        let came = 300 * 4 * share.div_ceil(100);
-        prop_assert!(world.closed() <= 20 + came / 20, "{} beside {came}", world.closed());
     }
 }
 
