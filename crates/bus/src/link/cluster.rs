@@ -4,7 +4,7 @@
 //! without a bound, cannot pipeline over slots, and does not follow a channel whose slot moves. Must never believe a
 //! node that has fallen out of its cluster while another can be asked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::address::Access;
 use super::endpoint::Endpoint;
-use super::layout::{Layout, Ranges};
+use super::layout::{Layout, Ranges, SLOTS};
 use super::shard::{self, Shard};
 use crate::shared::Shared;
 
@@ -30,8 +30,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many masters are used at most; a cluster has 1,000 nodes by its own specification.
 const MASTERS_MAX: usize = 1_000;
-/// How many nodes are asked in one look.
-const ASKED_MAX: usize = 5;
+/// How many masters are asked in one look.
+const ASKED_MAX: usize = 32;
 
 /// Where to begin.
 pub(crate) struct Seeds {
@@ -50,6 +50,8 @@ struct View {
     epoch: u64,
     masters: Vec<(Place, Ranges)>,
     replicas: Vec<Place>,
+    /// What the node says about itself.
+    own: Option<(Place, Ranges)>,
 }
 
 /// The shards of a cluster and their tasks.
@@ -95,18 +97,18 @@ pub(super) async fn run(shared: &Arc<Shared>, seeds: Seeds, first: oneshot::Send
 }
 
 impl Cluster<'_> {
-    /// Asks a few nodes at once and takes the newest view of one that is part of the cluster.
+    /// Asks the masters at once and takes what they agree on.
     async fn look(&self) -> Option<View> {
         let connected = self.masters.iter().filter_map(|(place, (shard, _))| Some((place, shard.commands()?)));
         let asked = connected.take(ASKED_MAX).map(async |(place, connection)| ask(place, connection).await);
-        let views = join_all(asked).await.into_iter().flatten();
-        if let Some(view) = newest(views) {
+        let views = join_all(asked).await.into_iter().flatten().collect();
+        if let Some(view) = agreed(views) {
             return Some(view);
         }
         // Every shard is down, or none is known yet: anybody who was ever named.
         let places = self.seen.iter().chain(&self.seeds.hosts);
         let asked = places.map(async |place| ask(place, self.connect(place).await?).await);
-        newest(join_all(asked).await.into_iter().flatten())
+        agreed(join_all(asked).await.into_iter().flatten().collect())
     }
 
     async fn connect(&self, place: &Place) -> Option<MultiplexedConnection> {
@@ -202,9 +204,34 @@ async fn ask(place: &Place, mut connection: MultiplexedConnection) -> Option<Vie
     }
 }
 
-/// Of those that are part of the cluster rather than not, the newest.
-fn newest(views: impl Iterator<Item = View>) -> Option<View> {
-    views.filter(|view| !view.masters.is_empty()).max_by_key(|view| (view.good, view.epoch))
+/// Of those that are part of the cluster rather than not, the newest view. Where another as new says that it holds a
+/// slot itself, it knows better: slots may be told wrongly for a long time by a third.
+fn agreed(mut views: Vec<View>) -> Option<View> {
+    views.retain(|view| !view.masters.is_empty());
+    let newest = views.iter().map(|view| (view.good, view.epoch)).max()?;
+    views.retain(|view| (view.good, view.epoch) == newest);
+    let first = views.first()?;
+    let claims: Vec<&(Place, Ranges)> =
+        first.masters.iter().chain(views.iter().filter_map(|view| view.own.as_ref())).collect();
+    let mut holders: Vec<Option<&Place>> = vec![None; SLOTS];
+    for (place, ranges) in &claims {
+        for (from, to) in ranges {
+            if let Some(slots) = holders.get_mut(usize::from(*from)..=usize::from(*to)) {
+                slots.fill(Some(place));
+            }
+        }
+    }
+    let mut masters: BTreeMap<Place, Ranges> = BTreeMap::new();
+    for (slot, holder) in (0_u16..).zip(holders) {
+        let Some(holder) = holder else { continue };
+        let ranges = masters.entry(holder.clone()).or_default();
+        match ranges.last_mut().filter(|(_, to)| to + 1 == slot) {
+            Some((_, to)) => *to = slot,
+            None => ranges.push((slot, slot)),
+        }
+    }
+    // In the order of the addresses: the same cluster must always look the same.
+    Some(View { masters: masters.into_iter().collect(), replicas: first.replicas.clone(), own: None, ..*first })
 }
 
 /// Reads the answers to `CLUSTER INFO` and `CLUSTER SLOTS` of the node at this place.
@@ -215,6 +242,7 @@ fn read(place: &Place, told: &str, slots: &Value) -> Option<View> {
         epoch: field("cluster_current_epoch")?.parse().ok()?,
         masters: Vec::new(),
         replicas: Vec::new(),
+        own: None,
     };
     let Value::Array(ranges) = slots else { return None };
     for range in ranges {
@@ -230,8 +258,7 @@ fn read(place: &Place, told: &str, slots: &Value) -> Option<View> {
     }
     view.replicas.sort_unstable();
     view.replicas.dedup();
-    // The same cluster must always look the same, in whatever order it is told.
-    view.masters.sort_unstable();
+    view.own = view.masters.iter().find(|(master, _)| master == place).cloned();
     Some(view)
 }
 
@@ -271,7 +298,7 @@ mod tests {
         let view = read(&asked, told, &slots).unwrap();
         assert!(view.good && view.epoch == 7);
         let place = |host: &str, port| (host.to_owned(), port);
-        let expected = [(place("asked", 7000), vec![(0, 99)]), (place("b", 7001), vec![(101, 16_383), (100, 100)])];
+        let expected = [(place("b", 7001), vec![(101, 16_383), (100, 100)]), (place("asked", 7000), vec![(0, 99)])];
         assert_eq!(view.masters, expected);
         assert_eq!(view.replicas, [place("c", 7002)]);
         assert_eq!(read(&asked, "", &slots), None, "no cluster at all");
@@ -280,11 +307,33 @@ mod tests {
 
     #[test]
     fn a_node_that_has_fallen_out_is_not_believed() {
-        let view = |good, epoch| View { good, epoch, masters: vec![(("a".into(), 1), vec![])], replicas: vec![] };
-        let newest_of = |views: [View; 2]| newest(views.into_iter()).map(|view| (view.good, view.epoch));
-        assert_eq!(newest_of([view(false, 9), view(true, 3)]), Some((true, 3)));
-        assert_eq!(newest_of([view(true, 3), view(true, 4)]), Some((true, 4)));
+        let place = || ("a".to_owned(), 1);
+        let view =
+            |good, epoch| View { good, epoch, masters: vec![(place(), vec![(0, 1)])], replicas: vec![], own: None };
+        let epoch_of = |views: [View; 2]| agreed(views.into()).map(|view| (view.good, view.epoch));
+        assert_eq!(epoch_of([view(false, 9), view(true, 3)]), Some((true, 3)));
+        assert_eq!(epoch_of([view(true, 3), view(true, 4)]), Some((true, 4)));
         let empty = View { masters: vec![], ..view(true, 99) };
-        assert_eq!(newest_of([empty, view(true, 4)]), Some((true, 4)), "a node without slots knows nothing");
+        assert_eq!(epoch_of([empty, view(true, 4)]), Some((true, 4)), "a node without slots knows nothing");
+    }
+
+    #[test]
+    fn who_holds_a_slot_knows_better_than_a_third() {
+        let place = |port| ("h".to_owned(), port);
+        let view = |masters: Vec<(Place, Ranges)>, own: Option<(Place, Ranges)>| View {
+            good: true,
+            epoch: 7,
+            masters,
+            replicas: vec![],
+            own,
+        };
+        let wrong = vec![(place(2), vec![(10, 16_383)]), (place(1), vec![(0, 9)])];
+        let right = vec![(place(1), vec![(0, 8)]), (place(2), vec![(9, 16_383)])];
+        let third = view(wrong.clone(), None);
+        let holder = view(right.clone(), Some(right[1].clone()));
+        assert_eq!(agreed(vec![third, holder]).unwrap().masters, right);
+        let old = View { epoch: 6, ..view(right.clone(), Some(right[1].clone())) };
+        let newer = agreed(vec![view(wrong, None), old]).unwrap().masters;
+        assert_eq!(newer, [(place(1), vec![(0, 9)]), (place(2), vec![(10, 16_383)])], "an older claim does not count");
     }
 }

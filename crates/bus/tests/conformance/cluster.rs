@@ -1,5 +1,7 @@
 //! Redis Cluster under load: a master dies, is changed, is frozen; slots move.
 
+use std::collections::HashSet;
+
 use hubbub_bus::{RateClass, Scope};
 use hubbub_protocol::{RoomId, SessionId, UserId};
 
@@ -118,6 +120,34 @@ async fn slots_move_under_load_and_take_their_rooms_along() {
     there.bus.subscribe(staying).await.unwrap();
     drop(place);
     eventually(async || here.bus.enter(Scope::User(user), 1).await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_rooms_on_moving_slots_none_stays_deaf() {
+    let cluster = Cluster::start(0);
+    let (here, there) = nodes(&cluster).await;
+    let rooms: Vec<RoomId> = (0..600).map(|_| RoomId::new()).collect();
+    for room in &rooms {
+        there.bus.subscribe(*room).await.unwrap();
+    }
+    let load = Load::start(&here, rooms[0]);
+    for room in rooms.iter().take(30) {
+        let slot = slot_of(&cluster, &room.to_string());
+        cluster.move_slots(slot..slot + 1, (cluster.owner(slot) + 1) % 3);
+    }
+    let subscribed = |node: usize| -> usize {
+        cluster.nodes[node].call(&["PUBSUB", "SHARDCHANNELS", "hubbub:room:*"]).unwrap().list().len()
+    };
+    eventually(async || (0..3).map(subscribed).sum::<usize>() == rooms.len()).await;
+    flows(&load, &there).await;
+    drop(load);
+    // The publisher knows by now where each room is, or is told by the first refusal.
+    let mut waiting: HashSet<RoomId> = rooms.iter().copied().collect();
+    here.bus.publish(&rooms.iter().map(|room| event(*room, 1_000_000)).collect::<Vec<_>>());
+    while !waiting.is_empty() {
+        waiting.remove(&there.event().await.room);
+    }
+    assert_eq!(there.metric("hubbub_bus_link_losses_total"), 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -124,7 +124,16 @@ impl Cluster {
             self.move_keys(&number, from, to);
             self.order(to, &["CLUSTER", "SETSLOT", &number, "NODE", &target]);
             self.order(from, &["CLUSTER", "SETSLOT", &number, "NODE", &target]);
+            for other in self.masters().filter(|other| ![from, to].contains(other)) {
+                self.order(other, &["CLUSTER", "SETSLOT", &number, "NODE", &target]);
+            }
         }
+    }
+
+    fn masters(&self) -> impl Iterator<Item = usize> {
+        let is_master = |node: &Server| node.stat("replication", "role").as_deref() == Some("master");
+        let living = self.nodes.iter().enumerate().filter(|(_, node)| node.pid().is_some());
+        living.filter(move |(_, node)| is_master(node)).map(|(index, _)| index)
     }
 
     fn move_keys(&self, slot: &str, from: usize, to: usize) {
