@@ -152,6 +152,12 @@ impl Outbox {
         self.queue.lock().is_at_work = true;
     }
 
+    /// Whether a command is at work: until it is answered nothing more is read of its connection.
+    #[must_use]
+    pub fn is_at_work(&self) -> bool {
+        self.queue.lock().is_at_work
+    }
+
     /// The command is answered: a close that waited for that comes now.
     pub fn end_work(&self) {
         let mut queue = self.queue.lock();

@@ -145,6 +145,10 @@ impl Wheel {
         match due {
             Due::Heartbeat => {
                 // The count is of heartbeats before this one that nothing answered.
+                // Whose command is at work is not read from, so that their silence tells nothing.
+                if link.outbox.is_at_work() {
+                    link.touch();
+                }
                 if link.beat() >= MISSED_MAX && !mutation::is(Mutation::NoStale) {
                     link.outbox.close(None, CloseCode::Stale);
                     return;

@@ -253,6 +253,16 @@ impl Store {
         Ok(CreatedRoom { existed: existing != id, room })
     }
 
+    /// For tests of a slow database: nothing is written until what this answers is dropped.
+    ///
+    /// # Errors
+    /// When the store fails, or does not write to a SQLite file.
+    #[doc(hidden)]
+    pub async fn hold_writes(&self) -> Result<impl Send + use<>, StoreError> {
+        let Engine::Sqlite(pools) = &*self.0.engine else { return Err(mixed_up()) };
+        Ok(pools.appends.acquire().await.map_err(Fault::from)?)
+    }
+
     /// For tests of a full disk: lets the connection that writes a SQLite file make it no longer than so many pages.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! back. Must never read more than heads.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hubbub_protocol::RoomId;
 use hubbub_protocol::mutation::{self, Mutation};
@@ -22,6 +22,10 @@ const PACE_DOWN: Duration = Duration::from_millis(150);
 /// Rooms of one query.
 const ROOMS_PER_QUERY: usize = 5_000;
 
+/// An event stays in memory for so long at least, and for twice as long at most: longer than it takes to come back from a
+/// restart, and not for as long as it takes a quiet room to fill its ring.
+const RING_LIFE: Duration = Duration::from_mins(1);
+
 /// Rounds between two looks for rooms that nobody follows any more.
 const RETIRE_EVERY: u32 = 10;
 
@@ -30,6 +34,7 @@ impl Hub {
         let mut round = 0u32;
         let mut was_up = true;
         let mut epoch = EpochWatch::start();
+        let mut aged = Instant::now();
         loop {
             let up = self.chat.bus().is_up();
             let pace = if up { PACE_UP } else { PACE_DOWN };
@@ -48,6 +53,10 @@ impl Hub {
             if round.is_multiple_of(RETIRE_EVERY) {
                 self.retire();
                 self.measure();
+            }
+            if aged.elapsed() >= RING_LIFE {
+                aged = Instant::now();
+                self.rooms.iter().for_each(|room| room.age());
             }
         }
     }

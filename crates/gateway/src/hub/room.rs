@@ -154,6 +154,11 @@ impl Room {
         self.tail.lock().hole()
     }
 
+    /// Lets old events go, see [`RoomTail::age`].
+    pub fn age(&self) {
+        self.tail.lock().age();
+    }
+
     /// Begins at the head that was read after the bus was subscribed.
     pub fn start(self: &Arc<Self>, head: Seq, delivery: &Delivery) {
         let mut tail = self.tail.lock();

@@ -14,7 +14,7 @@ use super::frames::Frames;
 /// Most events kept behind a hole; those further ahead are dropped, since the repair fetches them anyway.
 const AHEAD_MAX: usize = 1_024;
 
-/// Most events in the ring, and most memory that they may take, in bytes.
+/// Most events in the ring, and most memory that they may take, in bytes. How long they stay says the hub.
 const RING_EVENTS_MAX: usize = 256;
 const RING_BYTES_MAX: usize = 256 << 10;
 
@@ -29,6 +29,8 @@ pub struct RoomTail {
     ahead: BTreeMap<Seq, Arc<RoomEvent>>,
     ring: VecDeque<Arc<Frames>>,
     ring_bytes: usize,
+    /// The head when the ring was last aged.
+    aged_to: Seq,
 }
 
 /// A part of the log that is known to exist and has not come.
@@ -118,6 +120,17 @@ impl RoomTail {
             }
             _ => Slice::TooOld,
         }
+    }
+
+    /// Lets those events of the ring go that were in it the last time already. Who comes back later reads the log.
+    pub fn age(&mut self) {
+        while let Some(oldest) = self.ring.pop_front_if(|oldest| oldest.seq() <= self.aged_to) {
+            self.ring_bytes = self.ring_bytes.saturating_sub(oldest.event_bytes());
+        }
+        if self.ring.is_empty() {
+            self.ring = VecDeque::new();
+        }
+        self.aged_to = self.head().unwrap_or(self.aged_to);
     }
 
     /// How many events wait behind a hole, for the debug view.

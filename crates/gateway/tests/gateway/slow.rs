@@ -162,6 +162,32 @@ async fn who_does_not_answer_two_heartbeats_is_stale() {
 }
 
 #[tokio::test]
+async fn who_waits_for_a_slow_database_is_not_stale() {
+    let (node, ada) = busy(|limits| limits.heartbeat_interval = Duration::from_millis(150)).await;
+    let mut client = node.client(&ada).await;
+    client.room("lobby", "public", &[]).await;
+    let held = node.store.hold_writes().await.unwrap();
+    let send = json!({ "id": 77, "cmd": "message.send", "room": "lobby", "client_msg_id": "k", "body": "patience" });
+    client.send_frame(0x80 | crate::fixture::OP_TEXT, send.to_string().as_bytes()).await;
+    // The answers lie unread as long as the command is at work.
+    for _ in 0..8 {
+        let ping = client.raw_frame().await.expect("a ping, not the end");
+        assert_eq!(ping.opcode(), OP_PING);
+        client.send_frame(0x80 | OP_PONG, &ping.payload).await;
+    }
+    drop(held);
+    loop {
+        let frame = client.raw_frame().await.expect("an ack, not the end");
+        match frame.opcode() {
+            OP_PING => client.send_frame(0x80 | OP_PONG, &frame.payload).await,
+            OP_CLOSE => panic!("closed with {}", frame.close_code()),
+            _ if String::from_utf8_lossy(&frame.payload).contains("\"re\":77,\"ok\"") => break,
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
 async fn who_asks_and_never_reads_costs_little_and_hinders_nobody() {
     let (node, ada) = busy(|limits| limits.connection_frames_per_10s = 0).await;
     let mut writer = node.client(&ada).await;

@@ -24,8 +24,11 @@ use crate::plan::Plan;
 /// More messages are cheaper in separate statements: the joins here go row by row.
 const ROWS_MAX: usize = 64;
 
-/// After another node was met in a room, batches are decided with care for so long.
+/// After another node was met in a room, batches are decided with care for so long at least.
 const CONTENTION_MEMORY: Duration = Duration::from_millis(100);
+/// And for so many times as long as the attempt took that met it: where commits are slow, each wait for the rooms' locks
+/// that was in vain costs as much as the commits of all the others.
+const CONTENTION_ATTEMPTS: u32 = 16;
 
 /// The lookups see the database as it was before the locks were waited for. Where another node has committed in that
 /// time the head under the lock is not the one that was looked up, and nothing is written.
@@ -71,17 +74,18 @@ static APPEND: Bulk = Bulk::new(
 /// is a member, its seq if it is new, and the message that was there before.
 type Row = (i64, bool, bool, i64, Option<i64>, Option<Uuid>, Option<i64>);
 
-/// Whether other nodes write to the same rooms at the same time.
+/// Whether other nodes write to the same rooms at the same time: until when that is likely.
 #[derive(Default)]
 pub(crate) struct Contention(Mutex<Option<Instant>>);
 
 impl Contention {
     fn is_likely(&self) -> bool {
-        self.0.lock().is_some_and(|met| met.elapsed() < CONTENTION_MEMORY)
+        self.0.lock().is_some_and(|until| Instant::now() < until)
     }
 
-    fn meet(&self) {
-        *self.0.lock() = Some(Instant::now());
+    /// An attempt that took so long was in vain.
+    fn meet(&self, took: Duration) {
+        *self.0.lock() = Some(Instant::now() + CONTENTION_MEMORY.max(took * CONTENTION_ATTEMPTS));
     }
 }
 
@@ -108,9 +112,10 @@ pub(crate) async fn run(
             message.body.as_str().into(),
         ]);
     }
+    let began = Instant::now();
     let answers = APPEND.fetch::<Row>(conn, &rows).await?;
     if answers.iter().any(|(_, is_fresh, ..)| !is_fresh) {
-        contention.meet();
+        contention.meet(began.elapsed());
         return Ok(None);
     }
     let mut outcomes: Vec<Option<Outcome>> = jobs.iter().map(|_| None).collect();

@@ -101,6 +101,24 @@ fn fate() -> impl Strategy<Value = Fate> {
     ]
 }
 
+#[test]
+fn an_event_outlives_one_ageing_and_not_two() {
+    let mut tail = RoomTail::default();
+    tail.start(0);
+    (1..=3).for_each(|seq| drop(tail.offer(event(seq))));
+    tail.age();
+    (4..=5).for_each(|seq| drop(tail.offer(event(seq))));
+    assert!(matches!(tail.since(0), Slice::Rest(rest) if rest.len() == 5));
+    tail.age();
+    assert!(matches!(tail.since(2), Slice::TooOld));
+    assert!(matches!(tail.since(3), Slice::Rest(rest) if rest.len() == 2));
+    tail.age();
+    assert!(matches!(tail.since(4), Slice::TooOld) && tail.ring_bytes == 0);
+    assert!(matches!(tail.since(5), Slice::Rest(rest) if rest.is_empty()), "nothing is missing at the end");
+    tail.offer(event(6));
+    assert!(matches!(tail.since(5), Slice::Rest(rest) if rest.len() == 1));
+}
+
 proptest! {
     #[test]
     fn every_event_leaves_once_and_in_order(
