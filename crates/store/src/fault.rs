@@ -44,6 +44,12 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
+    /// Whether what failed shows that the connection is shared with others.
+    fn is_pooled(&self) -> bool {
+        let Some(sqlx::Error::Database(error)) = &self.source else { return false };
+        error.code().is_some_and(|code| postgres::POOLED.contains(&&*code))
+    }
+
     /// A call that took longer than its limit.
     pub(crate) const fn timed_out() -> Self {
         Self { class: Class::Down, source: None }
@@ -92,6 +98,10 @@ impl From<Fault> for StoreError {
             Class::Contended => (StoreErrorKind::Unavailable, "the database was held by other writers"),
             Class::Full => (StoreErrorKind::Unavailable, "the database's disk is full"),
             Class::BadRow => (StoreErrorKind::Conflict, "the database refused a row"),
+            Class::Misconfigured if fault.is_pooled() => (
+                StoreErrorKind::Misconfigured,
+                "a pooler in transaction mode stands before the database: set `database.pooler = \"transaction\"`",
+            ),
             Class::Misconfigured => (StoreErrorKind::Misconfigured, "the database cannot be used as configured"),
             Class::Broken => (StoreErrorKind::Internal, "the database reported a fault"),
         };

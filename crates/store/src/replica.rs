@@ -1,14 +1,17 @@
 //! Reading history from a server that follows the database, as long as nobody can tell.
 //!
-//! A page from there counts only when the replica knew the room up to the head that the database has at that time, so
-//! nobody ever sees less than they have seen before, on whichever node. The head is one read of one row; what is spared
-//! is the reading of pages. Must never answer from a replica that is behind, nor fail a call because of it.
+//! A page from there counts only when the newest event of the room is the very same on both sides: of the same history,
+//! at the same seq, by the same user at the same time. So nobody ever sees less than they have seen before, on whichever
+//! node, nor anything of a history that was restored away or lost in a failover, where the replica may still stand. The
+//! newest event is one read by a key; what is spared is the reading of pages. Must never fail a call because of the
+//! replica.
 
 use std::time::{Duration, Instant};
 
 use hubbub_protocol::{Message, RoomEvent, RoomId, Seq};
 use parking_lot::Mutex;
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use uuid::Uuid;
 
 use crate::append::PageQuery;
 use crate::engine::{Lease, postgres};
@@ -20,6 +23,17 @@ const READ_TIMEOUT: Duration = Duration::from_millis(500);
 const FAILURES_MAX: u32 = 3;
 /// How long the replica is left alone after that.
 const REST: Duration = Duration::from_secs(5);
+
+/// The newest event of a room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Tip {
+    /// Of which history.
+    pub(crate) epoch: String,
+    pub(crate) head: Seq,
+    /// When and by whom: where histories part, the event of one seq is not the same.
+    pub(crate) at: i64,
+    pub(crate) by: Uuid,
+}
 
 /// A server that follows the database.
 pub(crate) struct Replica {
@@ -76,49 +90,59 @@ impl Replica {
         })
     }
 
-    /// A page of the log; none when the database has to be asked. `heads` asks the database for the room's head.
+    /// A page of the log; none when the database has to be asked. `tip` asks the database for the room's newest event.
     pub(crate) async fn events(
         &self,
         room: RoomId,
         after: Seq,
         limit: u64,
-        heads: impl Future<Output = Result<Vec<(RoomId, Seq)>, StoreError>>,
+        tip: impl Future<Output = Result<Option<Tip>, StoreError>>,
     ) -> Option<(Vec<RoomEvent>, Seq)> {
         let read = async {
             let mut lease = Lease::acquire(&self.pool).await?;
-            let page = postgres::log::events(lease.connection()?, room, after, limit).await;
-            lease.settle(page)
+            let read = async {
+                // The history first: a page that is read later is of this one or of a later one.
+                let tip = postgres::log::tip(lease.connection()?, room).await?;
+                Ok((tip, postgres::log::events(lease.connection()?, room, after, limit).await?))
+            };
+            let read = read.await;
+            lease.settle(read)
         };
-        self.judge(read, heads).await
+        self.judge(read, tip).await
     }
 
-    /// A page of messages; none when the database has to be asked. `heads` asks the database for the room's head.
+    /// A page of messages; none when the database has to be asked. `tip` asks the database for the room's newest event.
     pub(crate) async fn messages(
         &self,
         room: RoomId,
         page: PageQuery,
-        heads: impl Future<Output = Result<Vec<(RoomId, Seq)>, StoreError>>,
+        tip: impl Future<Output = Result<Option<Tip>, StoreError>>,
     ) -> Option<(Vec<Message>, Seq)> {
         let read = async {
             let mut lease = Lease::acquire(&self.pool).await?;
-            let page = postgres::log::messages(lease.connection()?, room, page).await;
-            lease.settle(page)
+            let read = async {
+                // The history first: a page that is read later is of this one or of a later one.
+                let tip = postgres::log::tip(lease.connection()?, room).await?;
+                Ok((tip, postgres::log::messages(lease.connection()?, room, page).await?))
+            };
+            let read = read.await;
+            lease.settle(read)
         };
-        self.judge(read, heads).await
+        self.judge(read, tip).await
     }
 
-    /// Reads from both and compares. The database's head is asked for after the call began, so it is no older than
+    /// Reads from both and compares. The database's newest event is asked for after the call began, so it is no older than
     /// anything that the caller may have seen.
     async fn judge<T>(
         &self,
-        read: impl Future<Output = Result<(T, Seq), sqlx::Error>>,
-        heads: impl Future<Output = Result<Vec<(RoomId, Seq)>, StoreError>>,
+        read: impl Future<Output = Result<(Option<Tip>, (T, Seq)), sqlx::Error>>,
+        tip: impl Future<Output = Result<Option<Tip>, StoreError>>,
     ) -> Option<(T, Seq)> {
         if self.trust.lock().is_resting(Instant::now()) {
             return None;
         }
-        let (read, heads) = tokio::join!(tokio::time::timeout(READ_TIMEOUT, read), heads);
-        let (page, head) = match read {
+        let (read, tip) = tokio::join!(tokio::time::timeout(READ_TIMEOUT, read), tip);
+        let (there, (page, head)) = match read {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 self.fails(&error);
@@ -130,9 +154,8 @@ impl Replica {
             }
         };
         self.trust.lock().succeeded();
-        // A room that does not exist has no head on either.
-        let wanted = heads.ok()?.first().map_or(0, |(_, head)| *head);
-        if head < wanted {
+        let here = tip.ok()??;
+        if there.as_ref() != Some(&here) || head != here.head {
             self.behind.inc();
             return None;
         }
@@ -156,7 +179,7 @@ impl Replica {
 fn reads(registry: &Registry) -> Result<IntCounterVec, prometheus::Error> {
     let options = Opts::new(
         "hubbub_store_replica_reads_total",
-        "Pages asked of the read replica: used, behind the database, failed",
+        "Pages asked of the read replica: used, behind the database or beside it, failed",
     );
     let reads = IntCounterVec::new(options, &["outcome"])?;
     registry.register(Box::new(reads.clone()))?;

@@ -24,7 +24,7 @@ use crate::memberships::Memberships;
 use crate::metrics::{Metrics, Op};
 use crate::migrations::Schema;
 use crate::pooler::Pooler;
-use crate::replica::Replica;
+use crate::replica::{Replica, Tip};
 use crate::writer::Queue;
 
 /// How long looking at a database that is opened may take.
@@ -306,6 +306,10 @@ impl Store {
         call!(self, Heads, reads, log::heads(rooms))
     }
 
+    async fn tip(&self, room: RoomId) -> Result<Option<Tip>, StoreError> {
+        call!(self, Heads, reads, log::tip(room))
+    }
+
     /// At most `limit` events after a seq, ascending, and the room's head, both of one moment. An unknown room has no
     /// events and head 0.
     ///
@@ -313,7 +317,7 @@ impl Store {
     /// When the store fails.
     pub async fn events(&self, room: RoomId, after: Seq, limit: u64) -> Result<(Vec<RoomEvent>, Seq), StoreError> {
         if let Some(replica) = &self.0.replica
-            && let Some(page) = replica.events(room, after, limit, self.heads(&[room])).await
+            && let Some(page) = replica.events(room, after, limit, self.tip(room)).await
         {
             return Ok(page);
         }
@@ -326,7 +330,7 @@ impl Store {
     /// When the store fails.
     pub async fn messages(&self, room: RoomId, page: PageQuery) -> Result<(Vec<Message>, Seq), StoreError> {
         if let Some(replica) = &self.0.replica
-            && let Some(page) = replica.messages(room, page, self.heads(&[room])).await
+            && let Some(page) = replica.messages(room, page, self.tip(room)).await
         {
             return Ok(page);
         }

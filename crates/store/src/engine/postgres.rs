@@ -204,6 +204,9 @@ pub(crate) fn bind_as<'q, O>(
     bind_columns!(query, rows)
 }
 
+/// A prepared statement that is there although nobody made it, or is not although somebody did: the connection is shared.
+pub(crate) const POOLED: [&str; 2] = ["42P05", "26000"];
+
 /// Sorts an SQLSTATE (PostgreSQL manual, appendix A).
 pub(crate) fn class_of(code: &str) -> Class {
     match code {
@@ -218,6 +221,7 @@ pub(crate) fn class_of(code: &str) -> Class {
             "08" | "58" => Class::Down,
             "22" | "23" => Class::BadRow,
             "28" | "3D" | "3F" | "F0" => Class::Misconfigured,
+            _ if POOLED.contains(&code) => Class::Misconfigured,
             _ if code == "42501" => Class::Misconfigured,
             _ => Class::Broken,
         },

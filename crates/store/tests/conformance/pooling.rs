@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use hubbub_protocol::RoomKind;
 use hubbub_store::{Appended, Pooler, Store, StoreConfig, StoreErrorKind};
 
-use crate::fixture::{keys, message, person, room_of, whole_log};
+use crate::fixture::{keys, message, new_room, person, room_of, whole_log};
 use crate::pgbouncer::{CONNECT_QUERY, Pgbouncer};
 use crate::postgres::Server;
 
@@ -24,6 +25,28 @@ async fn a_pooler_that_sets_nothing_is_refused() {
     let error = open(&config(&pooler)).await.err().unwrap();
     assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error:?}");
     assert!(format!("{error:?}").contains("docs/postgresql.md"), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_that_nobody_told_of_is_named() {
+    let server = Server::start(&["fsync=off"]);
+    server.create_database("hubbub");
+    let pooler = Pgbouncer::start(server.folder(), true);
+    let unaware = StoreConfig::new(pooler.url("hubbub"));
+    // Which call meets a statement of another depends on which connection it is lent.
+    let error = loop {
+        let store = match open(&unaware).await {
+            Ok(store) => store,
+            Err(error) => break error,
+        };
+        match store.create_room(new_room(RoomKind::Public, &[person("ada")])).await {
+            Ok(_) => {}
+            Err(hubbub_store::AppendError::Store(error)) => break error,
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error:?}");
+    assert!(error.to_string().contains("database.pooler"), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

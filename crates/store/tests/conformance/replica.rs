@@ -6,7 +6,7 @@ use hubbub_store::{PageQuery, Store, StoreConfig};
 use prometheus::Registry;
 use sqlx::Connection as _;
 
-use crate::fixture::{message, person, room_of};
+use crate::fixture::{joining, message, person, room_of};
 use crate::postgres::Server;
 
 /// How many reads came to this.
@@ -74,6 +74,50 @@ async fn history_comes_from_the_replica_while_it_is_not_behind() {
     while reads(&registry, "used") == used {
         assert_eq!(read().await, 60);
     }
+}
+
+/// A replica that stands still, as one does that cannot follow any more, while the database has another history.
+async fn parted(statements: &'static str) -> (Store, Registry, hubbub_protocol::RoomId, [Server; 2]) {
+    let primary = Server::start(&["fsync=off"]);
+    primary.create_database("hubbub");
+    let url = primary.url("hubbub");
+    Store::migrate(&StoreConfig::new(url.clone())).await.unwrap();
+    let standby = primary.standby();
+    let registry = Registry::new();
+    let config = StoreConfig { replica_url: Some(standby.url("hubbub")), ..StoreConfig::new(url) };
+    let store = Store::open(&config, &registry, Arc::new(|_| {})).await.unwrap();
+    let ada = person("ada");
+    let room = room_of(&store, std::slice::from_ref(&ada)).await;
+    store.append(message(room, &ada, "lost", "on the replica alone")).await.unwrap();
+    while reads(&registry, "used") < 1.0 {
+        assert_eq!(store.events(room, 0, 10).await.unwrap().1, 2);
+    }
+    run(&standby, "SELECT pg_wal_replay_pause()").await;
+    run(&primary, statements).await;
+    (store, registry, room, [primary, standby])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_of_a_history_that_was_restored_away_is_not_believed() {
+    let (store, registry, room, _servers) = parted("UPDATE identity SET epoch = 'another'").await;
+    let used = reads(&registry, "used");
+    for _ in 0..5 {
+        store.events(room, 0, 10).await.unwrap();
+    }
+    assert_eq!(reads(&registry, "used"), used, "as many events, but of another history");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_knows_what_a_failover_lost_is_not_believed() {
+    let lost = "DELETE FROM events WHERE seq = 2; DELETE FROM messages; UPDATE rooms SET head = 1";
+    let (store, registry, room, _servers) = parted(lost).await;
+    let used = reads(&registry, "used");
+    assert_eq!(store.events(room, 0, 10).await.unwrap().1, 1, "what was lost does not come back");
+    let bob = person("bob");
+    store.append(joining(room, &bob)).await.unwrap();
+    let (events, head) = store.events(room, 0, 10).await.unwrap();
+    assert_eq!((events.last().unwrap().by.id, head), (bob.id, 2), "the same seq, another event");
+    assert_eq!(reads(&registry, "used"), used);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::Connection;
 use super::statement::{Bulk, query_as};
 use crate::append::PageQuery;
+use crate::replica::Tip;
 use crate::bulk::Column::Id;
 
 static HEADS: Bulk = Bulk::new("SELECT id, head FROM rooms WHERE id IN (SELECT input.id FROM {input})", &[("id", Id)]);
@@ -27,6 +28,10 @@ const MESSAGES_BEFORE: &str = "SELECT head, NULL, NULL, NULL, NULL, NULL, NULL, 
      WHERE room = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3) AS page";
 const FIND_SENT: &str = "SELECT seq, id, at FROM messages WHERE room = $1 AND by_id = $2 AND client_msg_id = $3";
 
+/// The history, and the newest event of a room in it.
+const TIP: &str = "SELECT (SELECT epoch FROM identity WHERE id = 1), head, at, by_id FROM rooms \
+     JOIN events ON events.room = rooms.id AND events.seq = rooms.head WHERE rooms.id = $1";
+
 type EventRow = (Option<i64>, Option<i64>, Option<String>, Option<i64>, Option<Uuid>, Option<String>, Option<String>);
 type MessageRow =
     (Option<i64>, Option<i64>, Option<Uuid>, Option<i64>, Option<Uuid>, Option<String>, Option<String>, Option<String>);
@@ -36,6 +41,12 @@ pub(crate) async fn heads(conn: &mut Connection, rooms: &[RoomId]) -> Result<Vec
     rooms.iter().for_each(|room| rows.push([room.as_uuid().into()]));
     let heads = HEADS.fetch::<(Uuid, i64)>(conn, &rows).await?;
     Ok(heads.into_iter().map(|(room, head)| (RoomId::from_uuid(room), head.unsigned_abs())).collect())
+}
+
+/// Which event is a room's newest, and of which history; none of a room that does not exist.
+pub(crate) async fn tip(conn: &mut Connection, room: RoomId) -> Result<Option<Tip>, sqlx::Error> {
+    let row: Option<(String, i64, i64, Uuid)> = query_as(TIP).bind(room.as_uuid()).fetch_optional(conn).await?;
+    Ok(row.map(|(epoch, head, at, by)| Tip { epoch, head: head.unsigned_abs(), at, by }))
 }
 
 pub(crate) async fn events(
