@@ -29,10 +29,11 @@ pub async fn move_between(from: &str, to: &str, restart: bool, watcher: Watcher<
     refuse_same_file(&source, &target)?;
     let _source_lock = Lock::exclusive(&source)?;
     let _target_lock = Lock::exclusive(&target)?;
+    let place = place_of(&source);
     let (mut source, epoch) = open_source(&source).await?;
     source.refuse_users("source").await?;
     let claim = Claim {
-        origin: epoch.as_str(),
+        origin: &format!("{} {place}", epoch.as_str()),
         emptied: if restart { Emptying::Unfinished } else { Emptying::Never },
         flag: "--restart",
     };
@@ -82,6 +83,22 @@ pub(crate) async fn open_to_read(address: &Address) -> Result<(End, Schema), Sto
     }
     refuse_unfinished(address).await?;
     Ok((End::connect(address).await?, schema))
+}
+
+/// Where a source is, without what lets anybody in: of two copies of one history only one goes on with what it began.
+fn place_of(source: &Address) -> String {
+    match source {
+        Address::Sqlite(options) => {
+            let file = options.get_filename();
+            file.canonicalize().unwrap_or_else(|_| file.to_owned()).display().to_string()
+        }
+        Address::Postgres(options) | Address::Pooled(options) => {
+            let host =
+                options.get_socket().map_or_else(|| options.get_host().to_owned(), |at| at.display().to_string());
+            let database = options.get_database().unwrap_or_else(|| options.get_username());
+            format!("{host}:{}/{database}", options.get_port())
+        }
+    }
 }
 
 fn refuse_same_file(source: &Address, target: &Address) -> Result<(), StoreError> {
