@@ -160,6 +160,25 @@ async fn what_cannot_be_written_can_be_checked_and_backed_up() {
     assert!(!beside(&file, "-lock").exists());
 }
 
+/// The lock that is there counts, also for those who may only read it.
+#[tokio::test]
+async fn what_is_being_restored_is_not_read_without_its_lock() {
+    let database = Database::sqlite();
+    fill(&database, 5).await;
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("store.db");
+    back_up(&database.url, &file, false, &mut |_| {}).await.unwrap();
+    let lock = std::fs::File::create(beside(&file, "-lock")).unwrap();
+    lock.set_permissions(PermissionsExt::from_mode(0o444)).unwrap();
+    lock.try_lock().unwrap();
+    let url = as_url(&file);
+    let look = move || without_power(async move || check(&url, &mut |_| {}, &mut |_| {}).await);
+    let refused = look.clone()().unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Unavailable, "{refused:?}");
+    lock.unlock().unwrap();
+    look().unwrap();
+}
+
 #[tokio::test]
 async fn a_broken_backup_is_blamed_by_its_name() {
     let (source, target) = (Database::sqlite(), Database::sqlite());
