@@ -158,3 +158,25 @@ fn busy() -> StoreError {
 fn unwritable(error: io::Error) -> StoreError {
     StoreError::new(StoreErrorKind::Misconfigured, "the backup cannot be written").caused_by(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Pooler;
+
+    /// The other run gave it its name between the opening and the locking: it is a whole backup by now.
+    #[test]
+    fn a_partial_that_has_become_a_backup_is_not_taken_over() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let name = folder.path().join("backup");
+        let source = Address::parse("sqlite://none.db", Pooler::None).unwrap();
+        let first = Partial::create(&name, &source, false).unwrap();
+        assert!(Partial::create(&name, &source, false).is_err(), "it is held");
+        let path = first.path().to_owned();
+        let (late, is_new) = open(&path).unwrap();
+        assert!(!is_new);
+        refuse_others(&path, &late).unwrap();
+        first.publish(&name).unwrap();
+        assert!(refuse_others(&path, &late).is_err());
+    }
+}
