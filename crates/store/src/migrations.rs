@@ -27,6 +27,9 @@ pub(crate) struct Schema {
     pub(crate) pending: Vec<&'static str>,
     /// The name of a step that this build does not know and cannot work with.
     pub(crate) newer: Option<String>,
+    /// The name of the first step that this build does not know, whether it can work beside it or not. Whoever copies
+    /// the database would lose what that step added.
+    pub(crate) unknown: Option<String>,
 }
 
 impl Schema {
@@ -35,10 +38,11 @@ impl Schema {
         let is_applied = |migration: &&Migration| applied.iter().any(|(version, _)| *version == migration.version);
         let lacking = MIGRATIONS.iter().filter(|migration| !is_applied(migration));
         let is_known = |version: i64| MIGRATIONS.iter().any(|migration| migration.version == version);
-        let contracts = applied.iter().rev().find(|(version, name)| !is_known(*version) && name.contains(CONTRACT));
+        let unknown = || applied.iter().filter(|(version, _)| !is_known(*version)).map(|(_, name)| name);
         Self {
             pending: lacking.map(|migration| migration.name).collect(),
-            newer: contracts.map(|(_, name)| name.clone()),
+            newer: unknown().rfind(|name| name.contains(CONTRACT)).cloned(),
+            unknown: unknown().next().cloned(),
         }
     }
 
@@ -69,7 +73,9 @@ mod tests {
         let known = [(1, "0001_identity"), (2, "0002_rooms"), (3, "0003_directory")];
         assert_eq!(applied(&known).newer, None);
         let [one, two, three] = known;
-        assert_eq!(applied(&[one, two, three, (98, "0098_threads")]).newer, None);
+        assert_eq!(applied(&known).unknown, None);
+        let expanded = applied(&[one, two, three, (98, "0098_threads"), (99, "0099_polls")]);
+        assert_eq!((expanded.newer, expanded.unknown.as_deref()), (None, Some("0098_threads")));
         let newer = applied(&[one, two, three, (98, "0098_contract_rooms_kind"), (99, "0099_threads")]).newer;
         assert_eq!(newer.as_deref(), Some("0098_contract_rooms_kind"));
         assert_eq!(applied(&[one]).pending, ["0002_rooms", "0003_directory"]);

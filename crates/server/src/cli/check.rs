@@ -39,6 +39,9 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     } else {
         print_defects(&checked, &defects)?;
     }
+    if let Some(newer) = &checked.newer {
+        eprintln!("a newer version of hubbub has added to the database ({newer}): that was not checked");
+    }
     match checked.defects_total() {
         0 => {
             let rows: u64 = checked.rows.iter().map(|(_, rows)| rows).sum();
@@ -81,6 +84,7 @@ fn as_json(checked: &Checked, defects: &[Defect]) -> Value {
         "defects": checked.defects_total(),
         "counts": counts,
         "found": found.collect::<Vec<_>>(),
+        "newer_migration": checked.newer,
         "seconds": checked.took.as_secs_f64(),
     })
 }

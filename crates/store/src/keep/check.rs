@@ -33,6 +33,8 @@ pub struct Checked {
     pub rows: Vec<(&'static str, u64)>,
     /// How many defects there are, by kind; kinds without any are left out.
     pub defects: Vec<(DefectKind, u64)>,
+    /// The first migration that a newer version of the program has applied, if any: what it added was not looked at.
+    pub newer: Option<String>,
     /// How long it took.
     pub took: Duration,
 }
@@ -57,7 +59,7 @@ pub(crate) struct Repeated {
 /// Walks through a database as it is now and tells each defect as it is found. Nodes may go on meanwhile.
 ///
 /// # Errors
-/// When the database cannot be read, is of another version or is being filled.
+/// When the database cannot be read, is of an older version, of a newer one that took something away, or is being filled.
 pub async fn check(
     url: &str,
     found: &mut (dyn FnMut(&Defect) + Send),
@@ -65,8 +67,8 @@ pub async fn check(
 ) -> Result<Checked, StoreError> {
     let began = Instant::now();
     let source = end::source(url)?;
-    let _lock = Lock::shared(&source)?;
-    let mut end = open_to_read(&source).await?;
+    let _lock = Lock::reading(&source)?;
+    let (mut end, schema) = open_to_read(&source).await?;
     end.begin_snapshot().await?;
     let mut walk = Walk { end, found: Found { tell: found, counts: BTreeMap::new() }, rows: Vec::new() };
     let epoch = walk.epoch().await?;
@@ -76,7 +78,8 @@ pub async fn check(
     walk.repeated().await?;
     let Walk { end, found, rows } = walk;
     end.close().await;
-    Ok(Checked { epoch, rows, defects: found.counts.into_iter().collect(), took: began.elapsed() })
+    let defects = found.counts.into_iter().collect();
+    Ok(Checked { epoch, rows, defects, newer: schema.unknown, took: began.elapsed() })
 }
 
 /// The defects so far.

@@ -11,7 +11,10 @@ use crate::engine::Address;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// What the name of a lock file ends with.
-const SUFFIX: &str = "-lock";
+pub(crate) const SUFFIX: &str = "-lock";
+
+/// Why the lock of one among many is refused.
+const MOVING: &str = "the database is being moved or restored: wait for its end";
 
 /// A lock on a database, freed when dropped.
 pub(crate) struct Lock {
@@ -21,7 +24,25 @@ pub(crate) struct Lock {
 impl Lock {
     /// Keeps the database from being moved away or replaced while it is used. Others may hold the same.
     pub(crate) fn shared(address: &Address) -> Result<Self, StoreError> {
-        Self::take(address, File::try_lock_shared, "the database is being moved or restored: wait for its end")
+        Self::take(address, File::try_lock_shared, MOVING)
+    }
+
+    /// The same for whoever only reads, which takes no right to write: where the lock file cannot be written, one that is
+    /// there is locked as it is, and where there is none the database goes without.
+    pub(crate) fn reading(address: &Address) -> Result<Self, StoreError> {
+        let Address::Sqlite(options) = address else { return Ok(Self { file: None }) };
+        let name = name_of(options.get_filename());
+        match open(options.get_filename()) {
+            Err(error) if is_unwritable(&error) => match File::open(&name) {
+                Ok(file) => Self::hold(file, File::try_lock_shared, MOVING),
+                Err(error) if is_unwritable(&error) || error.kind() == io::ErrorKind::NotFound => {
+                    tracing::debug!(%error, "read without a lock: a move or a restore would not be noticed");
+                    Ok(Self { file: None })
+                }
+                Err(error) => Err(unusable(error)),
+            },
+            opened => Self::hold(opened.map_err(unusable)?, File::try_lock_shared, MOVING),
+        }
     }
 
     /// Keeps everybody else off a database that is moved away or filled.
@@ -35,7 +56,14 @@ impl Lock {
         refusal: &'static str,
     ) -> Result<Self, StoreError> {
         let Address::Sqlite(options) = address else { return Ok(Self { file: None }) };
-        let file = open(options.get_filename()).map_err(unusable)?;
+        Self::hold(open(options.get_filename()).map_err(unusable)?, lock, refusal)
+    }
+
+    fn hold(
+        file: File,
+        lock: fn(&File) -> Result<(), TryLockError>,
+        refusal: &'static str,
+    ) -> Result<Self, StoreError> {
         match lock(&file) {
             Ok(()) => Ok(Self { file: Some(file) }),
             Err(TryLockError::WouldBlock) => Err(StoreError::new(StoreErrorKind::Unavailable, refusal)),
@@ -59,14 +87,22 @@ fn open(database: &Path) -> io::Result<File> {
     if database.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    // Two names of one file share one lock.
-    let database = database.canonicalize().unwrap_or_else(|_| database.to_owned());
-    if let Some(folder) = database.parent().filter(|folder| *folder != Path::new("")) {
+    let name = name_of(database);
+    if let Some(folder) = name.parent().filter(|folder| *folder != Path::new("")) {
         std::fs::create_dir_all(folder)?;
     }
-    let mut name = database.into_os_string();
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(name)
+}
+
+/// Two names of one file share one lock.
+fn name_of(database: &Path) -> PathBuf {
+    let mut name = database.canonicalize().unwrap_or_else(|_| database.to_owned()).into_os_string();
     name.push(SUFFIX);
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(PathBuf::from(name))
+    PathBuf::from(name)
+}
+
+fn is_unwritable(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 fn unusable(error: io::Error) -> StoreError {

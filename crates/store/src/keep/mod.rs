@@ -11,6 +11,7 @@ mod defect;
 mod end;
 mod lock;
 mod moving;
+mod partial;
 mod postgres;
 mod presence;
 mod progress;

@@ -12,7 +12,8 @@ use super::progress::Watcher;
 use super::target::{Claim, Emptying, Target, refuse_unfinished, refused};
 use super::{Lock, Report};
 use crate::engine::Address;
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::migrations::Schema;
 use crate::store::refuse_newer;
 
 /// Copies everything from one database to another that is empty, verifies it and gives it the source's epoch. A run
@@ -28,10 +29,11 @@ pub async fn move_between(from: &str, to: &str, restart: bool, watcher: Watcher<
     refuse_same_file(&source, &target)?;
     let _source_lock = Lock::exclusive(&source)?;
     let _target_lock = Lock::exclusive(&target)?;
+    let place = place_of(&source);
     let (mut source, epoch) = open_source(&source).await?;
     source.refuse_users("source").await?;
     let claim = Claim {
-        origin: epoch.as_str(),
+        origin: &format!("{} {place}", epoch.as_str()),
         emptied: if restart { Emptying::Unfinished } else { Emptying::Never },
         flag: "--restart",
     };
@@ -52,15 +54,27 @@ pub async fn move_between(from: &str, to: &str, restart: bool, watcher: Watcher<
 
 /// Opens a database that is read and says which history it is.
 pub(crate) async fn open_source(address: &Address) -> Result<(End, Epoch), StoreError> {
-    let mut end = open_to_read(address).await?;
+    let (mut end, schema) = open_to_read(address).await?;
+    refuse_unknown(&schema)?;
     match end.epochs().await?.into_iter().next() {
         Some(epoch) => Ok((end, epoch)),
         None => Err(refused("the source has no epoch: `hubbub check` says what else is wrong with it")),
     }
 }
 
-/// Opens a database that is read. It has to be whole and of this build's schema.
-pub(crate) async fn open_to_read(address: &Address) -> Result<End, StoreError> {
+/// Refuses a database to which a newer build has added something: a copy by this one would lose it in silence.
+pub(crate) fn refuse_unknown(schema: &Schema) -> Result<(), StoreError> {
+    schema.unknown.as_ref().map_or(Ok(()), |name| {
+        let text = format!(
+            "the database is of a newer version of hubbub: it has the migration {name}; use that version for this"
+        );
+        Err(StoreError::new(StoreErrorKind::NewerSchema, text))
+    })
+}
+
+/// Opens a database that is read. It has to be whole and of this build's schema, of which it may have more: that is for
+/// the caller to say something about.
+pub(crate) async fn open_to_read(address: &Address) -> Result<(End, Schema), StoreError> {
     let schema = address.schema(false).await?;
     refuse_newer(&schema)?;
     if !schema.pending.is_empty() {
@@ -68,7 +82,23 @@ pub(crate) async fn open_to_read(address: &Address) -> Result<End, StoreError> {
         return Err(refused(text));
     }
     refuse_unfinished(address).await?;
-    End::connect(address).await
+    Ok((End::connect(address).await?, schema))
+}
+
+/// Where a source is, without what lets anybody in: of two copies of one history only one goes on with what it began.
+fn place_of(source: &Address) -> String {
+    match source {
+        Address::Sqlite(options) => {
+            let file = options.get_filename();
+            file.canonicalize().unwrap_or_else(|_| file.to_owned()).display().to_string()
+        }
+        Address::Postgres(options) | Address::Pooled(options) => {
+            let host =
+                options.get_socket().map_or_else(|| options.get_host().to_owned(), |at| at.display().to_string());
+            let database = options.get_database().unwrap_or_else(|| options.get_username());
+            format!("{host}:{}/{database}", options.get_port())
+        }
+    }
 }
 
 fn refuse_same_file(source: &Address, target: &Address) -> Result<(), StoreError> {

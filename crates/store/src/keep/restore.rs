@@ -2,25 +2,31 @@
 //!
 //! Must never touch the target before the backup is known to be whole.
 
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use hubbub_protocol::Epoch;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::backup::newest_migration;
 use super::copy::{lines, sums};
-use super::end::{self, End};
+use super::end::{self, End, OWNER_ONLY};
 use super::moving::open_source;
 use super::progress::Watcher;
 use super::table::{TABLES, TableSum, hex};
 use super::target::{Claim, Emptying, Target, refused};
 use super::{Lock, Report};
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::migrations::MIGRATIONS;
 
-/// What the name of the migrated copy of an older backup ends with.
-const MIGRATED: &str = ".migrated";
+/// What follows the name of an older backup in that of its migrated copy, before a random part: two runs may restore
+/// one backup at once.
+const MIGRATED: &str = ".migrated-";
 
 /// Copies a backup into a database, verifies it and gives it a new epoch. The database has to be empty, or `replace`
 /// empties it: everything in it is gone then. A run that was broken off is gone on with by the next without `replace`.
@@ -36,13 +42,8 @@ pub async fn restore(file: &Path, url: &str, replace: bool, watcher: Watcher<'_>
     }
     let target = end::target(url)?;
     let _lock = Lock::exclusive(&target)?;
-    let record = record(file).await?;
-    let current = Current::of(file).await?;
-    let (mut source, _) = open_source(&end::still_file(&current.path)).await?;
-    source.begin_snapshot().await?;
-    refuse_damaged(&record, &sums(&mut source, watcher).await?)?;
-    // Another backup of the same history is another origin.
-    let origin = hex(&Sha256::digest(&record));
+    let Whole { mut source, origin, current: _current } =
+        Whole::open(file, watcher).await.map_err(|error| blamed_on(file, error))?;
     let claim =
         Claim { origin: &origin, emptied: if replace { Emptying::Always } else { Emptying::Never }, flag: "--replace" };
     let mut target = Target::claim(&target, &claim).await?;
@@ -53,6 +54,48 @@ pub async fn restore(file: &Path, url: &str, replace: bool, watcher: Watcher<'_>
     let (epoch, resumed) = (Epoch::new(), target.resumed);
     target.finish(&epoch, None).await?;
     Ok(Report { epoch, resumed, tables: lines(copied, sums), took: began.elapsed() })
+}
+
+/// A backup that is what it says it is.
+struct Whole {
+    /// All of it as it was read.
+    source: End,
+    /// Names this backup: another of the same history is another origin.
+    origin: String,
+    /// Kept for as long as it is read.
+    current: Current,
+}
+
+impl Whole {
+    async fn open(file: &Path, watcher: Watcher<'_>) -> Result<Self, StoreError> {
+        let record = record(file).await?;
+        let said: Value = serde_json::from_str(&record)
+            .map_err(|error| refused("what the backup says of itself cannot be read").caused_by(error))?;
+        refuse_newer_record(file, &said)?;
+        let current = Current::of(file).await?;
+        let (mut source, _) = open_source(&end::still_file(&current.path)).await?;
+        source.begin_snapshot().await?;
+        refuse_damaged(&said, &sums(&mut source, watcher).await?)?;
+        Ok(Self { source, origin: hex(&Sha256::digest(&record)), current })
+    }
+}
+
+/// What fails while a backup is read is no fault of the database that is filled, nor of its address.
+fn blamed_on(file: &Path, error: StoreError) -> StoreError {
+    match error.kind() {
+        StoreErrorKind::Conflict => error,
+        _ => refused(format!("the backup {} cannot be restored", file.display())).caused_by(error),
+    }
+}
+
+/// Refuses what a build made that knows more: this one would leave behind what it does not know.
+fn refuse_newer_record(file: &Path, said: &Value) -> Result<(), StoreError> {
+    let is_known = MIGRATIONS.iter().any(|migration| said["schema"] == migration.name);
+    if is_known {
+        return Ok(());
+    }
+    let text = format!("{} is of a newer version of hubbub: use that version for this", file.display());
+    Err(refused(text))
 }
 
 /// What the backup says is in it.
@@ -75,11 +118,11 @@ impl Current {
             return Ok(Self { path: file.to_owned(), is_copy: false });
         }
         let mut path = file.to_owned().into_os_string();
-        path.push(MIGRATED);
-        let copy = Self { path: PathBuf::from(path), is_copy: true };
-        std::fs::copy(file, &copy.path).map_err(|error| {
-            refused("an older backup is migrated in a copy beside it, which cannot be made").caused_by(error)
-        })?;
+        path.push(format!("{MIGRATED}{}", Uuid::new_v4().simple()));
+        let path = PathBuf::from(path);
+        let made = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&path).map_err(uncopied)?;
+        let copy = Self { path, is_copy: true };
+        File::open(file).and_then(|mut file| io::copy(&mut file, &mut &made)).map_err(uncopied)?;
         end::private_file(&copy.path).schema(true).await?;
         Ok(copy)
     }
@@ -95,9 +138,11 @@ impl Drop for Current {
     }
 }
 
-fn refuse_damaged(record: &str, found: &[TableSum]) -> Result<(), StoreError> {
-    let record: Value = serde_json::from_str(record)
-        .map_err(|error| refused("what the backup says of itself cannot be read").caused_by(error))?;
+fn uncopied(error: io::Error) -> StoreError {
+    refused("an older backup is migrated in a copy beside it, which cannot be made").caused_by(error)
+}
+
+fn refuse_damaged(record: &Value, found: &[TableSum]) -> Result<(), StoreError> {
     // A migration may have added columns, which sum up to something else, and whole tables.
     let is_migrated = record["schema"] != newest_migration();
     for (table, found) in TABLES.iter().zip(found) {

@@ -6,13 +6,13 @@ use hubbub_protocol::Epoch;
 use uuid::Uuid;
 
 use super::copy::{Copied, copy, verify};
-use super::end::End;
+use super::end::{End, create_private};
+use super::moving::refuse_unknown;
 use super::progress::Watcher;
 use super::table::{TABLES, TableSum};
 use crate::engine::Address;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::migrations::MIGRATIONS;
-use crate::store::refuse_newer;
 
 /// The table that a database bears while it is being filled.
 pub(crate) const MARKER: &str = "hubbub_transfer";
@@ -64,8 +64,9 @@ pub(crate) struct Target {
 impl Target {
     /// Brings the schema up to date and takes the database for this run.
     pub(crate) async fn claim(address: &Address, claim: &Claim<'_>) -> Result<Self, StoreError> {
+        create_private(address)?;
         let schema = address.schema(false).await?;
-        refuse_newer(&schema)?;
+        refuse_unknown(&schema)?;
         let is_older = (1..MIGRATIONS.len()).contains(&schema.pending.len());
         if is_older && claim.emptied == Emptying::Never {
             return Err(refused("the target is a database of an older version of hubbub: an empty one is wanted"));

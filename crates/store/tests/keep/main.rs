@@ -12,6 +12,8 @@ mod postgres;
 
 mod backups;
 mod checks;
+mod files;
 mod filled;
 mod moves;
+mod newer;
 mod refusals;

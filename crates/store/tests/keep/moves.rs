@@ -92,6 +92,23 @@ async fn everything_moves_from_sqlite_to_postgres() {
     moved(from, to).await;
 }
 
+/// Two copies of one history have one epoch and yet are not one.
+#[tokio::test]
+async fn only_the_same_source_goes_on_with_what_was_begun() {
+    let (from, to) = sqlite_to_postgres();
+    let filled = fill(&from, MANY).await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let copy = folder.path().join("store.db");
+    std::fs::copy(from.folder.as_ref().unwrap().path().join("made/by/the/store.db"), &copy).unwrap();
+    move_broken_off(&from, &to, |progress| progress.table == "events" && progress.rows > 0).await;
+    let copy = format!("sqlite://{}", copy.display());
+    let refused = move_between(&copy, &to.url, false, &mut |_| {}).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Conflict, "{refused:?}");
+    assert!(refused.to_string().contains("something else: --restart"), "{refused}");
+    assert!(move_quietly(&from, &to).await.unwrap().resumed);
+    assert_same(&from, &to, &filled).await;
+}
+
 #[tokio::test]
 async fn the_source_is_only_read() {
     let (from, to) = sqlite_to_postgres();
