@@ -29,6 +29,9 @@ const LATE_LOOK: Duration = Duration::from_millis(50);
 /// not heard yet. No longer than the grace, since a node without one expects nobody.
 const DOOR_ANSWERS: Duration = Duration::from_secs(1);
 
+/// How long a close waits for the reply to a command at work, once everybody has been told; most take milliseconds.
+const COMMAND_TIME: Duration = Duration::from_secs(5);
+
 /// What the last sockets need to hear their close frame, beside the pace.
 const LAST_WORDS: Duration = Duration::from_secs(4);
 
@@ -49,7 +52,11 @@ pub(crate) async fn run(node: &Arc<Node>, accepting: &CancellationToken) {
     let mut tempo = Tempo::over(count, drain.spread, drain.closes_per_second, Instant::now());
     progress.announce(count, tempo.lasts(count));
     close_all(node, &mut tempo, &mut progress).await;
+    let given_up_at = Instant::now() + COMMAND_TIME;
     loop {
+        if given_up_at <= Instant::now() {
+            node.connections.iter().for_each(|link| link.outbox.give_up_work());
+        }
         if answered_until <= Instant::now() {
             // From here on nobody gets an answer any more: those who knock are sent to another node by the kernel.
             accepting.cancel();

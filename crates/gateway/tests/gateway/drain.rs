@@ -73,18 +73,11 @@ async fn a_node_is_not_ready_first_then_takes_nobody_and_tells_everybody() {
 
 #[tokio::test]
 async fn an_empty_node_refuses_in_words_too_before_it_closes_its_port() {
-    let node = ending(Duration::from_millis(700), Duration::ZERO).await;
+    let node = ending(Duration::from_secs(1), Duration::ZERO).await;
     let gateway = Arc::clone(&node.gateway);
     let draining = tokio::spawn(async move { gateway.drain().await });
-    let refused = async {
-        loop {
-            let (answer, _) = node.handshake().answer().await;
-            if answer.status != 101 {
-                return answer;
-            }
-        }
-    };
-    let answer = soon("a refusal", refused).await;
+    until("a closed door", || async { node.ops("/readyz").await.1.contains(r#""refuses":"draining""#) }).await;
+    let answer = node.handshake().refused().await;
     assert_eq!(answer.refusal(), (503, 90003));
     assert!(answer.header("retry-after").is_some());
     soon("the end of the drain", draining).await.unwrap();
