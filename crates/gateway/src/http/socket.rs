@@ -162,7 +162,8 @@ fn keep_if_there_is_room(node: &Node, response: Response<Body>) -> Response<Body
     if node.places.are_scarce() { respond::last(response) } else { response }
 }
 
-async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, peer: Peer) {
+/// How HTTP is read: `limits.handshake_bytes_max` and `limits.handshake_timeout` hold for every head.
+fn builder(node: &Node) -> http1::Builder {
     let limits = node.chat.limits();
     let head_bytes_max = usize::try_from(limits.handshake_bytes_max).unwrap_or(usize::MAX);
     let timeout = limits.handshake_timeout;
@@ -172,6 +173,10 @@ async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, peer: Peer) {
     if head_bytes_max != 0 {
         builder.max_header_size(head_bytes_max).max_buf_size(head_bytes_max.max(BUFFER_BYTES_MIN));
     }
+    builder
+}
+
+async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, peer: Peer) {
     let seen = Arc::new(AtomicBool::new(false));
     let Peer { address, knock, deadline } = peer;
     let kept = Arc::new(AtomicBool::new(false));
@@ -184,7 +189,7 @@ async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, peer: Peer) {
         accepted: Arc::default(),
     };
     let socket = Patient::new(socket, WRITE_TIMEOUT);
-    let mut connection = Box::new(builder.serve_connection(TokioIo::new(socket), front));
+    let mut connection = Box::new(builder(&node).serve_connection(TokioIo::new(socket), front));
     let mut ending = Some(Box::pin(node.admission.door_closed()));
     let mut is_ending = false;
     let mut scarce = Box::pin(node.places.scarce());
