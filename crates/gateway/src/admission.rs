@@ -67,7 +67,7 @@ pub(crate) struct Admission {
     seated: AtomicU64,
     /// WebSockets that nobody has signed on over yet.
     unauthenticated: AtomicU64,
-    /// Those of one address who have not said or proved anything yet.
+    /// Those of one address who have not proved anything yet.
     strangers: Mutex<HashMap<IpAddr, u64>>,
     /// No new WebSockets are taken.
     closed: CancellationToken,
@@ -140,17 +140,17 @@ impl Admission {
     ///
     /// # Errors
     /// 90003 when there are as many as may be.
-    pub(crate) fn enter_unauthenticated(
-        self: &Arc<Self>,
-        stranger: Option<Stranger>,
-    ) -> Result<Unauthenticated, Refusal> {
+    pub(crate) fn enter_unauthenticated(self: &Arc<Self>, knock: &Knock) -> Result<Unauthenticated, Refusal> {
         let before = self.unauthenticated.fetch_add(1, Ordering::AcqRel);
-        let entered = Unauthenticated { admission: Arc::clone(self), _stranger: stranger };
-        let full = self.unauthenticated_max != 0 && before >= self.unauthenticated_max;
-        if full { Err(self.refuse(Reason::Unauthenticated)) } else { Ok(entered) }
+        let mut entered = Unauthenticated { admission: Arc::clone(self), stranger: None };
+        if self.unauthenticated_max != 0 && before >= self.unauthenticated_max {
+            return Err(self.refuse(Reason::Unauthenticated));
+        }
+        entered.stranger = knock.hand_over();
+        Ok(entered)
     }
 
-    /// Counts a socket that has not said anything yet; none when its address has as many as may be. That is a refusal
+    /// Counts a socket over which nobody has proved anything yet; none when its address has as many as may be. That is a refusal
     /// already, since most of a flood never ask for anything that could be answered.
     pub(crate) fn knock(self: &Arc<Self>, address: IpAddr) -> Option<Stranger> {
         let address = household(address);
@@ -190,7 +190,7 @@ impl Drop for Seat {
 /// A WebSocket that nobody has signed on over, until dropped.
 pub(crate) struct Unauthenticated {
     admission: Arc<Admission>,
-    _stranger: Option<Stranger>,
+    stranger: Option<Stranger>,
 }
 
 impl Drop for Unauthenticated {
@@ -213,6 +213,44 @@ impl Drop for Stranger {
             if *count == 0 {
                 strangers.remove(&self.address);
             }
+        }
+    }
+}
+
+/// Where the socket of an HTTP connection stands with the bound of its address; shared with the requests that come over it.
+#[derive(Clone)]
+pub(crate) struct Knock(Arc<Mutex<Knocked>>);
+
+enum Knocked {
+    /// It counts as a stranger, however often it asks.
+    Counted(Stranger),
+    /// It is one too many.
+    Refused,
+    /// It counts no more: somebody has shown a token over it, or it has become a WebSocket.
+    Known,
+}
+
+impl Knock {
+    /// A socket that was just accepted; none: one too many.
+    pub(crate) fn new(stranger: Option<Stranger>) -> Self {
+        Self(Arc::new(Mutex::new(stranger.map_or(Knocked::Refused, Knocked::Counted))))
+    }
+
+    /// Whether it is one too many.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(*self.0.lock(), Knocked::Refused)
+    }
+
+    /// Somebody has shown a good token over this socket: it counts no more.
+    pub(crate) fn is_known(&self) {
+        drop(self.hand_over());
+    }
+
+    /// Ends the counting here; whoever takes the stranger goes on with it.
+    pub(crate) fn hand_over(&self) -> Option<Stranger> {
+        match std::mem::replace(&mut *self.0.lock(), Knocked::Known) {
+            Knocked::Counted(stranger) => Some(stranger),
+            Knocked::Refused | Knocked::Known => None,
         }
     }
 }
@@ -242,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_so_many_strangers_and_each_that_goes_makes_room() {
+    fn an_address_has_so_manystrangers_and_each_that_goes_makes_room() {
         let door = door(3, 2);
         let [one, neighbour, other]: [IpAddr; 3] =
             ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(|address| address.parse().unwrap());

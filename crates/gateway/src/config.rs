@@ -56,11 +56,12 @@ impl Default for DrainConfig {
 pub struct AdmissionConfig {
     /// Sockets accepted over any second; over it they wait in the kernel's queue. 0: no limit.
     pub accepts_per_second: u64,
-    /// Sockets that are no WebSockets (yet), at a time; over it new ones wait in the kernel's queue. 0: no limit.
+    /// Sockets that are no WebSockets (yet), at a time; over it new ones wait in the kernel's queue; with a quarter
+    /// left HTTP connections are not kept for a next request. 0: no limit.
     pub handshakes_max: u64,
     /// WebSockets that nobody has signed on over yet, at a time; over it upgrades without a token are refused. 0: no limit.
     pub unauthenticated_max: u64,
-    /// Sockets of one address on this node that have not asked for anything yet, and WebSockets that nobody has signed on
+    /// Sockets of one address on this node over which no token was shown yet, and WebSockets that nobody has signed on
     /// over; never fewer than `limits.connections_per_address`. 0, here or there: not counted.
     pub unauthenticated_per_address: u64,
     /// In bytes of the process's resident set; over it upgrades are refused. 0: no mark. None: nine tenths of the

@@ -243,7 +243,7 @@ impl<H: Handler> Connection<H> {
             if outbox.poll_drain(context) == Poll::Ready(Err(())) {
                 outbox.break_off();
             }
-            work.as_mut().poll(context)
+            if outbox.is_given_up() { Poll::Ready(()) } else { work.as_mut().poll(context) }
         })
         .await;
         outbox.end_work();

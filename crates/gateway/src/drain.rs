@@ -25,6 +25,13 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// How soon a socket is found that became a WebSocket while the door was being closed.
 const LATE_LOOK: Duration = Duration::from_millis(50);
 
+/// How long who knocks is refused in words at least, once upgrades are: a node that is empty too is found by those who have
+/// not heard yet. No longer than the grace, since a node without one expects nobody.
+const DOOR_ANSWERS: Duration = Duration::from_secs(1);
+
+/// How long a close waits for the reply to a command at work, once everybody has been told; most take milliseconds.
+const COMMAND_TIME: Duration = Duration::from_secs(5);
+
 /// What the last sockets need to hear their close frame, beside the pace.
 const LAST_WORDS: Duration = Duration::from_secs(4);
 
@@ -40,14 +47,21 @@ pub(crate) async fn run(node: &Arc<Node>, accepting: &CancellationToken) {
     let mut progress = Progress::begin(node);
     tokio::time::sleep(drain.grace).await;
     node.admission.close_door();
+    let answered_until = Instant::now() + DOOR_ANSWERS.min(drain.grace).min(progress.room());
     let count = node.connections.len();
     let mut tempo = Tempo::over(count, drain.spread, drain.closes_per_second, Instant::now());
     progress.announce(count, tempo.lasts(count));
     close_all(node, &mut tempo, &mut progress).await;
-    // From here on nobody gets an answer any more: those who knock are sent to another node by the kernel.
-    accepting.cancel();
-    node.sockets.close();
+    let given_up_at = Instant::now() + COMMAND_TIME;
     loop {
+        if given_up_at <= Instant::now() {
+            node.connections.iter().for_each(|link| link.outbox.give_up_work());
+        }
+        if answered_until <= Instant::now() {
+            // From here on nobody gets an answer any more: those who knock are sent to another node by the kernel.
+            accepting.cancel();
+            node.sockets.close();
+        }
         tokio::select! {
             () = node.sockets.wait() => break,
             () = tokio::time::sleep(LATE_LOOK) => close_all(node, &mut tempo, &mut progress).await,
@@ -98,13 +112,22 @@ impl Progress {
         progress
     }
 
+    /// What is left of `drain.timeout` before the last words; without a timeout there is no end.
+    fn room(&self) -> Duration {
+        let timeout = self.node.config.drain.timeout;
+        if timeout.is_zero() {
+            return Duration::MAX;
+        }
+        timeout.saturating_sub(self.began.elapsed()).saturating_sub(LAST_WORDS)
+    }
+
     /// Says how long the closing will take, and whether that is too long.
     fn announce(&self, connections: usize, closing: Duration) {
         let drain = self.node.config.drain;
         let seconds = closing.as_secs_f64();
         tracing::info!(connections, seconds, "closing connections");
-        let room = drain.timeout.saturating_sub(self.began.elapsed()).saturating_sub(LAST_WORDS);
-        if closing > room && !drain.timeout.is_zero() {
+        let room = self.room();
+        if closing > room {
             tracing::warn!(
                 connections,
                 seconds,

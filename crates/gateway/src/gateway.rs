@@ -9,7 +9,6 @@ use std::time::Duration;
 use hubbub_chat::Chat;
 use prometheus::Registry;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -147,23 +146,16 @@ impl Gateway {
 /// queue: nobody is refused, and everybody who is in goes on.
 async fn accept(node: Arc<Node>, listener: TcpListener, tls: Tls) {
     let admission = node.config.admission;
-    let handshakes = match admission.handshakes_max {
-        0 => Semaphore::MAX_PERMITS,
-        max => usize::try_from(max).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS),
-    };
-    let handshakes = Arc::new(Semaphore::new(handshakes));
     let mut tempo = Tempo::at_most(admission.accepts_per_second, Instant::now());
     loop {
-        if handshakes.available_permits() == 0 {
-            node.metrics.queued(Queued::Handshakes);
-        }
-        let Ok(place) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        let Some(reserved) = node.places.reserve(&node.metrics).await else { return };
         if tempo.turn().await {
             node.metrics.queued(Queued::Rate);
         }
         match listener.accept().await {
             Ok((tcp, peer)) => {
                 prepare(&tcp);
+                let place = node.places.take(reserved);
                 let address = peer.ip().to_canonical();
                 let knock = node.admission.knock(address);
                 let serve = crate::http::socket::serve(Arc::clone(&node), tcp, address, knock, tls.current());

@@ -18,6 +18,7 @@ pub mod metrics;
 mod node;
 pub mod ops;
 pub mod outbox;
+mod places;
 mod rebalance;
 mod session;
 mod signing;

@@ -15,6 +15,7 @@ use crate::config::GatewayConfig;
 use crate::hub::Hub;
 use crate::link::{ConnectionId, Link};
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::wheel::Wheel;
 
 /// What is shared.
@@ -35,6 +36,8 @@ pub(crate) struct Node {
     pub sockets: TaskTracker,
     /// The door.
     pub admission: Arc<Admission>,
+    /// What is behind the door before a WebSocket.
+    pub places: Arc<Places>,
     /// The node is about to stop.
     pub draining: CancellationToken,
     next_connection: AtomicU64,
@@ -52,6 +55,7 @@ impl Node {
         admission: Arc<Admission>,
     ) -> Arc<Self> {
         let connections = DashMap::new();
+        let places = Places::new(config.admission.handshakes_max);
         let next_connection = AtomicU64::new(1);
         Arc::new(Self {
             config,
@@ -62,6 +66,7 @@ impl Node {
             connections,
             sockets: TaskTracker::new(),
             admission,
+            places,
             draining: CancellationToken::new(),
             next_connection,
         })

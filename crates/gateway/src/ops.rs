@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Reason;
 use crate::http::respond;
 use crate::node::Node;
 
@@ -105,7 +106,9 @@ impl Health {
         if !bus {
             degraded.push("redis");
         }
-        let refuses = node.admission.refuses();
+        // With every place taken nobody is refused, but nobody is answered either.
+        let is_mute = || node.places.are_taken().then_some("handshakes");
+        let refuses = node.admission.refuses().map(Reason::name).or_else(is_mute);
         let status = match (&stage, store) {
             (Stage::Starting(_), _) => "starting",
             (Stage::Draining, _) => "draining",
@@ -122,7 +125,7 @@ impl Health {
             "dependencies": { "database": up(store), "redis": redis },
         });
         if let Some(reason) = refuses {
-            body["refuses"] = reason.name().into();
+            body["refuses"] = reason.into();
         }
         (status == "ready", body)
     }

@@ -55,6 +55,8 @@ struct Queue {
     is_at_work: bool,
     /// The end that waits for that reply.
     ending: Option<Ending>,
+    /// That reply is not waited for any more.
+    is_given_up: bool,
 }
 
 /// The last frames of a connection.
@@ -167,6 +169,28 @@ impl Outbox {
         {
             queue.end_with(ending);
         }
+    }
+
+    /// Where the connection ends, its end comes now, without the reply to the command at work, which is dropped as in a crash: it
+    /// may have been done or not, and is asked for again. For a node that ends and cannot wait any longer.
+    pub fn give_up_work(&self) {
+        let mut queue = self.queue.lock();
+        let ending = queue.ending.take();
+        match (ending, queue.closing) {
+            (Some(ending), None) => queue.end_with(ending),
+            // Nobody has ended this one.
+            (None, None) => return,
+            _ => {}
+        }
+        queue.is_given_up = true;
+        drop(queue);
+        self.waker.wake();
+    }
+
+    /// Whether the command at work is to be dropped.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        self.queue.lock().is_given_up
     }
 
     /// Ends the connection behind what waits already and the reply to the command at work: `last` frames, then the close

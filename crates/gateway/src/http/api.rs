@@ -24,6 +24,7 @@ use hyper::body::Incoming;
 use tower::ServiceExt;
 
 use super::{identify, login, openapi, page, respond};
+use crate::admission::Knock;
 use crate::dispatch;
 use crate::metrics::CommandOutcome;
 use crate::node::Node;
@@ -134,7 +135,7 @@ async fn command(
 ) -> Result<Response, Refused> {
     let early = |refusal| (refusal, None);
     let (parts, body) = request.into_parts();
-    let mut caller = caller(node, &parts.headers).await.map_err(early)?;
+    let mut caller = caller(node, &parts).await.map_err(early)?;
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let body = if parts.method == Method::GET {
         let asked = query_fields(&query).map_err(early)?;
@@ -156,11 +157,14 @@ async fn command(
     Ok(response)
 }
 
-async fn caller(node: &Arc<Node>, headers: &HeaderMap) -> Result<Caller, Refusal> {
-    let presented = identify::presented(node, headers)?;
+async fn caller(node: &Arc<Node>, request: &http::request::Parts) -> Result<Caller, Refusal> {
+    let presented = identify::presented(node, &request.headers)?;
     let identity = identify::authenticate_all(node, &presented.tokens).await.inspect_err(|refusal| {
         node.metrics.auth_failed(refusal.code.name());
     })?;
+    if let Some(knock) = request.extensions.get::<Knock>() {
+        knock.is_known();
+    }
     Ok(Caller::new(&identity))
 }
 
@@ -192,7 +196,8 @@ fn query_fields(query: &str) -> Result<Vec<(Cow<'static, str>, Value<'static>)>,
     Ok(fields)
 }
 
-/// The whole body, if it is no larger than a message may be.
+/// The whole body, if it is no larger than a message may be and comes within `limits.handshake_timeout`: like a request's
+/// head it holds one of the places of `admission.handshakes_max`.
 pub(super) async fn read_body(node: &Node, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
     let max = match usize::try_from(node.chat.limits().message_bytes_max) {
         Ok(0) | Err(_) => usize::MAX,
@@ -202,9 +207,12 @@ pub(super) async fn read_body(node: &Node, headers: &HeaderMap, body: Body) -> R
     if announced.is_some_and(|length| length > max) {
         return Err(ErrorCode::TooLarge.into());
     }
-    match Limited::new(body, max).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ErrorCode::TooLarge.into()),
-        Err(_) => Err(Refusal::new(ErrorCode::Malformed).because("The body broke off.")),
+    let timeout = node.chat.limits().handshake_timeout;
+    let timeout = if timeout.is_zero() { REQUEST_TIMEOUT } else { timeout };
+    match tokio::time::timeout(timeout, Limited::new(body, max).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ErrorCode::TooLarge.into()),
+        Ok(Err(_)) => Err(Refusal::new(ErrorCode::Malformed).because("The body broke off.")),
+        Err(_) => Err(Refusal::new(ErrorCode::Malformed).because("The body did not come in time.")),
     }
 }

@@ -27,7 +27,7 @@ use tokio_rustls::server::TlsStream;
 use super::patient::Patient;
 use super::upgrade::{self, Accepted};
 use super::{identify, respond};
-use crate::admission::{self, Reason, Stranger};
+use crate::admission::{self, Knock, Reason, Stranger};
 use crate::connection::Connection;
 use crate::link::Link;
 use crate::node::Node;
@@ -85,7 +85,7 @@ pub(crate) async fn serve(
     let timeout = node.chat.limits().handshake_timeout;
     let timeout = if timeout.is_zero() { NO_TIMEOUT } else { timeout };
     let deadline = Instant::now() + if knock.is_none() { timeout.min(REFUSED_TIMEOUT) } else { timeout };
-    let peer = Peer { address, knock: Arc::new(Mutex::new(Knock::from(knock))), deadline };
+    let peer = Peer { address, knock: Knock::new(knock), deadline };
     match tls {
         None => serve_http(node, tcp, peer).await,
         Some(config) => {
@@ -105,25 +105,9 @@ pub(crate) async fn serve(
 /// Who is at the other end, before the first request.
 struct Peer {
     address: IpAddr,
-    knock: Arc<Mutex<Knock>>,
+    knock: Knock,
     /// By when its first request has come.
     deadline: Instant,
-}
-
-/// Where a socket stands with the bound of its address.
-enum Knock {
-    /// It counts as a stranger.
-    Counted(Stranger),
-    /// It is one too many.
-    Refused,
-    /// It has asked for something.
-    Answered,
-}
-
-impl From<Option<Stranger>> for Knock {
-    fn from(stranger: Option<Stranger>) -> Self {
-        stranger.map_or(Self::Refused, Self::Counted)
-    }
 }
 
 /// The front of the HTTP service: tells upgrades from requests.
@@ -131,7 +115,9 @@ struct Front {
     node: Arc<Node>,
     address: IpAddr,
     seen: Arc<AtomicBool>,
-    knock: Arc<Mutex<Knock>>,
+    /// The last request was no upgrade: the connection is kept for a next one.
+    kept: Arc<AtomicBool>,
+    knock: Knock,
     accepted: Arc<Mutex<Option<Accepted>>>,
 }
 
@@ -140,33 +126,44 @@ impl hyper::service::Service<Request<Incoming>> for Front {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         self.seen.store(true, Ordering::Release);
         let (node, address, slot) = (Arc::clone(&self.node), self.address, Arc::clone(&self.accepted));
-        let knock = std::mem::replace(&mut *self.knock.lock(), Knock::Answered);
-        let stranger = match knock {
-            Knock::Counted(stranger) => Some(stranger),
-            Knock::Answered => None,
-            Knock::Refused => {
-                let refusal = admission::refusal(Reason::Address);
-                return Box::pin(async move { Ok(respond::last(respond::refused(&refusal))) });
-            }
-        };
+        if self.knock.is_refused() {
+            let refusal = admission::refusal(Reason::Address);
+            return Box::pin(async move { Ok(respond::last(respond::refused(&refusal))) });
+        }
+        let knock = self.knock.clone();
+        let is_upgrade = request.uri().path() == upgrade::PATH;
+        self.kept.store(!is_upgrade, Ordering::Release);
+        let kept = Arc::clone(&self.kept);
         Box::pin(async move {
             if let Err(refusal) = identify::check_host(&request) {
                 return Ok(respond::refused(&refusal));
             }
-            if request.uri().path() != upgrade::PATH {
-                return Ok(super::api::serve(node, request).await);
+            if !is_upgrade {
+                request.extensions_mut().insert(knock);
+                let response = super::api::serve(Arc::clone(&node), request).await;
+                return Ok(keep_if_there_is_room(&node, response));
             }
-            let (response, accepted) = upgrade::answer(&node, &request, address, stranger).await;
+            let (response, accepted) = upgrade::answer(&node, &request, address, &knock).await;
+            if accepted.is_none() {
+                kept.store(true, Ordering::Release);
+                return Ok(keep_if_there_is_room(&node, response));
+            }
             *slot.lock() = accepted;
             Ok(response)
         })
     }
 }
 
-async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, peer: Peer) {
+/// While few places are left, an answer is the last one on its connection.
+fn keep_if_there_is_room(node: &Node, response: Response<Body>) -> Response<Body> {
+    if node.places.are_scarce() { respond::last(response) } else { response }
+}
+
+/// How HTTP is read: `limits.handshake_bytes_max` and `limits.handshake_timeout` hold for every head.
+fn builder(node: &Node) -> http1::Builder {
     let limits = node.chat.limits();
     let head_bytes_max = usize::try_from(limits.handshake_bytes_max).unwrap_or(usize::MAX);
     let timeout = limits.handshake_timeout;
@@ -176,23 +173,41 @@ async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, peer: Peer) {
     if head_bytes_max != 0 {
         builder.max_header_size(head_bytes_max).max_buf_size(head_bytes_max.max(BUFFER_BYTES_MIN));
     }
+    builder
+}
+
+async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, peer: Peer) {
     let seen = Arc::new(AtomicBool::new(false));
     let Peer { address, knock, deadline } = peer;
-    let front = Front { node: Arc::clone(&node), address, seen: Arc::clone(&seen), knock, accepted: Arc::default() };
+    let kept = Arc::new(AtomicBool::new(false));
+    let front = Front {
+        node: Arc::clone(&node),
+        address,
+        seen: Arc::clone(&seen),
+        kept: Arc::clone(&kept),
+        knock,
+        accepted: Arc::default(),
+    };
     let socket = Patient::new(socket, WRITE_TIMEOUT);
-    let mut connection = Box::new(builder.serve_connection(TokioIo::new(socket), front));
+    let mut connection = Box::new(builder(&node).serve_connection(TokioIo::new(socket), front));
     let mut ending = Some(Box::pin(node.admission.door_closed()));
     let mut is_ending = false;
+    let mut scarce = Box::pin(node.places.scarce());
+    let mut is_last = false;
     let serving = poll_fn(|context| {
         if ending.as_mut().is_some_and(|ending| ending.as_mut().poll(context).is_ready()) {
             (ending, is_ending) = (None, true);
         }
         let served = connection.poll_without_shutdown(context);
-        if served.is_ready() || !is_ending || !seen.load(Ordering::Acquire) {
+        if served.is_ready() || is_last {
             return served;
         }
-        // A node that ends keeps no connection for a next request, but answers the first one.
-        is_ending = false;
+        // A node that ends keeps no connection for a next request, but answers the first one; nor does one with few places.
+        let ends = is_ending && seen.load(Ordering::Acquire);
+        is_last = ends || (kept.load(Ordering::Acquire) && scarce.as_mut().poll(context).is_ready());
+        if !is_last {
+            return served;
+        }
         Pin::new(&mut *connection).graceful_shutdown();
         connection.poll_without_shutdown(context)
     });

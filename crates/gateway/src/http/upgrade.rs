@@ -19,7 +19,7 @@ use hyper::body::{Body as _, Incoming};
 
 use super::identify::{self, Presented};
 use super::respond;
-use crate::admission::{Seat, Stranger, Unauthenticated};
+use crate::admission::{Knock, Seat, Unauthenticated};
 use crate::node::Node;
 use crate::session::Proof;
 
@@ -51,9 +51,9 @@ pub(super) async fn answer(
     node: &Arc<Node>,
     request: &Request<Incoming>,
     address: IpAddr,
-    stranger: Option<Stranger>,
+    knock: &Knock,
 ) -> (Response<Body>, Option<Accepted>) {
-    match accept(node, request, address, stranger).await {
+    match accept(node, request, address, knock).await {
         Ok((response, accepted)) => (response, Some(accepted)),
         Err(Denied::Refused(refusal)) => {
             if refusal.code.code() / 10_000 == 2 {
@@ -81,7 +81,7 @@ async fn accept(
     node: &Arc<Node>,
     request: &Request<Incoming>,
     address: IpAddr,
-    stranger: Option<Stranger>,
+    knock: &Knock,
 ) -> Result<(Response<Body>, Accepted), Denied> {
     let headers = request.headers();
     if !is_upgrade(request) {
@@ -100,7 +100,7 @@ async fn accept(
     let place = node.chat.enter_address(address).await?;
     let proof = prove(node, headers).await?;
     let unauthenticated = match proof {
-        Proof::None => Some(node.admission.enter_unauthenticated(stranger)?),
+        Proof::None => Some(node.admission.enter_unauthenticated(knock)?),
         Proof::Identity(..) | Proof::Refused(_) => None,
     };
     let extensions = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|value| value.to_str().ok());

@@ -58,6 +58,72 @@ async fn with_every_handshake_taken_newcomers_wait_and_chat_goes_on() {
 }
 
 #[tokio::test]
+async fn while_few_places_are_left_nobody_keeps_one_by_asking_on_and_on() {
+    let node = Node::start(|setup| {
+        setup.gateway.admission.handshakes_max = 3;
+        setup.limits.connections_per_address = 0;
+    })
+    .await;
+    let request = format!("GET /nope HTTP/1.1\r\nHost: {}\r\n\r\n", node.host());
+    let asking = (0..3).map(|_| {
+        Box::pin(async {
+            let mut stream = node.connect().await;
+            while stream.write_all(request.as_bytes()).await.is_ok() {
+                match read_answer(&mut stream).await {
+                    Ok(Some(answer)) if answer.header("connection") == Some("close") => return,
+                    Ok(Some(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
+                    Ok(None) | Err(_) => return,
+                }
+            }
+        })
+    });
+    // Those who are left go on asking while others are served.
+    let ((), _, left) = soon("a place", futures_util::future::select_all(asking)).await;
+    let others = async {
+        for _ in 0..5 {
+            assert_eq!(node.get("/").send().await.status, 200);
+        }
+    };
+    let asking_on = futures_util::future::join(futures_util::future::join_all(left), std::future::pending::<()>());
+    tokio::select! {
+        () = others => {}
+        _ = asking_on => {}
+    }
+}
+
+#[tokio::test]
+async fn idle_sockets_make_room_while_few_places_are_left() {
+    for line in ["GET / HTTP/1.1", "GET /v1/ws HTTP/1.1"] {
+        let node = Node::start(|setup| {
+            setup.gateway.admission.handshakes_max = 4;
+            setup.limits.handshake_timeout = Duration::ZERO;
+        })
+        .await;
+        let mut idle = node.connect().await;
+        idle.write_all(format!("{line}\r\nHost: {}\r\n\r\n", node.host()).as_bytes()).await.unwrap();
+        let answer = soon("an answer", read_answer(&mut idle)).await.unwrap().unwrap();
+        assert_eq!(answer.header("connection"), None, "there is room");
+        let _mute = [node.connect().await, node.connect().await];
+        assert_eq!(soon("its end", idle.read(&mut [0; 1])).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_answers_nobody_new_is_not_ready() {
+    let node = Node::start(|setup| {
+        setup.gateway.admission.handshakes_max = 2;
+        setup.limits.handshake_timeout = Duration::ZERO;
+    })
+    .await;
+    let mut mute = vec![node.connect().await, node.connect().await];
+    until("not ready", || async { node.ops("/readyz").await.0 == 503 }).await;
+    let ready = node.ops("/readyz").await.1;
+    assert!(ready.contains(r#""status":"overloaded""#) && ready.contains(r#""refuses":"handshakes""#), "{ready}");
+    mute.pop();
+    until("ready again", || async { node.ops("/readyz").await.0 == 200 }).await;
+}
+
+#[tokio::test]
 async fn unauthenticated_websockets_are_bounded_and_a_token_passes() {
     let node = Node::start(|setup| setup.gateway.admission.unauthenticated_max = 3).await;
     let ada = node.user("ada").await;
@@ -114,9 +180,11 @@ async fn mute_sockets_of_one_address_are_bounded_over_tls_too() {
 }
 
 #[tokio::test]
-async fn who_has_asked_for_something_is_no_stranger() {
+async fn who_has_shown_a_token_is_no_stranger() {
     let node = narrow(TlsMode::Off).await;
-    let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", node.host());
+    let ada = node.user("ada").await;
+    let host = node.host();
+    let request = format!("GET /v1/rooms HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {}\r\n\r\n", ada.token);
     let mut kept = Vec::new();
     for _ in 0..10 {
         let mut stream = node.connect().await;
@@ -127,7 +195,6 @@ async fn who_has_asked_for_something_is_no_stranger() {
         kept.push(stream);
     }
     // WebSockets without a user go on counting; those with one do not.
-    let ada = node.user("ada").await;
     let mut unknown = Vec::new();
     for _ in 0..4 {
         unknown.push(node.handshake().open().await);
@@ -135,6 +202,25 @@ async fn who_has_asked_for_something_is_no_stranger() {
     assert_overloaded(&node.get("/").send().await);
     unknown[0].ok("session.authenticate", json!({ "token": ada.token })).await;
     assert_eq!(node.get("/").send().await.status, 200);
+}
+
+#[tokio::test]
+async fn who_asks_on_and_on_without_a_token_goes_on_counting() {
+    let node = narrow(TlsMode::Off).await;
+    let mut kept = Vec::new();
+    for path in ["/nope", "/", "/v1/rooms", "/v1/ws"] {
+        let mut stream = node.connect().await;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", node.host());
+        for _ in 0..2 {
+            stream.write_all(request.as_bytes()).await.unwrap();
+            soon("an answer", read_answer(&mut stream)).await.unwrap().unwrap();
+        }
+        kept.push(stream);
+    }
+    assert_overloaded(&node.get("/").send().await);
+    assert_eq!(refusals(&node, "address").await, 1.0);
+    kept.pop();
+    until("a place", || async { node.get("/").send().await.status == 200 }).await;
 }
 
 #[tokio::test]

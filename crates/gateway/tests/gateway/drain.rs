@@ -72,6 +72,19 @@ async fn a_node_is_not_ready_first_then_takes_nobody_and_tells_everybody() {
 }
 
 #[tokio::test]
+async fn an_empty_node_refuses_in_words_too_before_it_closes_its_port() {
+    let node = ending(Duration::from_secs(1), Duration::ZERO).await;
+    let gateway = Arc::clone(&node.gateway);
+    let draining = tokio::spawn(async move { gateway.drain().await });
+    until("a closed door", || async { node.ops("/readyz").await.1.contains(r#""refuses":"draining""#) }).await;
+    let answer = node.handshake().refused().await;
+    assert_eq!(answer.refusal(), (503, 90003));
+    assert!(answer.header("retry-after").is_some());
+    soon("the end of the drain", draining).await.unwrap();
+    assert!(tokio::net::TcpStream::connect(node.address).await.is_err(), "the port is free");
+}
+
+#[tokio::test]
 async fn when_the_drain_is_over_every_last_word_is_with_the_kernel() {
     let node = ending(Duration::ZERO, Duration::ZERO).await;
     let ada = node.user("ada").await;

@@ -88,6 +88,19 @@ async fn a_connection_that_is_kept_for_a_next_request_ends_too() {
 }
 
 #[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let node = hurried().await;
+    let head = format!("POST /v1/auth/login HTTP/1.1\r\nHost: {}\r\nContent-Length: 10\r\n\r\n{{", node.host());
+    let began = std::time::Instant::now();
+    let mut stream = node.tcp(None).await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let answer = soon("an answer", read_answer(&mut stream)).await.unwrap().unwrap();
+    assert_eq!(answer.refusal(), (400, 10001));
+    assert!(began.elapsed() >= Duration::from_millis(300), "it has as long as a head");
+    assert_eq!(soon("the end", stream.read(&mut [0; 1])).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn a_head_of_just_the_limit_passes_and_one_byte_more_is_431() {
     let node = Node::plain().await;
     let sized = |bytes: usize| {

@@ -1,9 +1,14 @@
 //! Slow readers: nobody waits for them, and what they get is whole.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use hubbub_gateway::connection::{Connection, Handler, Message, Sorted};
 use hubbub_gateway::hub::From;
+use hubbub_gateway::link::Link;
 use hubbub_gateway::outbox::{Class, Closing, Pushed};
+use hubbub_protocol::CloseCode;
+use hubbub_websocket::ParserConfig;
 
 use crate::fixture::{Client, Frame, Node, soon, until};
 
@@ -138,4 +143,41 @@ async fn many_who_wait_for_one_reader_are_all_told() {
         soon("a pusher", pusher).await.unwrap();
     }
     until("an empty outbox", || client.link.outbox.waiting_bytes() == 0).await;
+}
+
+/// Whose every command waits for ever.
+struct Stuck;
+
+impl Handler for Stuck {
+    type Work = ();
+
+    fn sort(&mut self, _: &Link, _: Message<'_>) -> Sorted<()> {
+        Sorted::Work(())
+    }
+
+    async fn handle(&mut self, _: &Arc<Link>, (): ()) {
+        std::future::pending().await
+    }
+
+    fn ended(&mut self, _: &Arc<Link>, _: &'static str) {}
+}
+
+#[tokio::test]
+async fn a_command_that_never_ends_is_given_up_and_the_client_is_told() {
+    let mut client = Client::unattended(None, 0).await;
+    let outbox = &client.link.outbox;
+    outbox.give_up_work();
+    let config = ParserConfig { frame_bytes_max: 1 << 10, message_bytes_max: 1 << 10, deflate: false };
+    // A masked text frame of one byte (RFC 6455 §5.2).
+    let command = vec![0x81, 0x81, 0, 0, 0, 0, b'x'];
+    let task = tokio::spawn(Connection::new(Arc::clone(&client.link), config, 0, Stuck).run(command));
+    until("a command at work", || outbox.is_at_work()).await;
+    outbox.give_up_work();
+    assert!(!outbox.is_ending(), "nobody has ended it");
+    assert!(outbox.close(None, CloseCode::Restart));
+    assert_eq!(outbox.closing(), None, "the close waits for the reply");
+    outbox.give_up_work();
+    assert_eq!(client.frame().await, Frame::Close(1012));
+    drop(client);
+    soon("the end of its task", task).await.unwrap();
 }

@@ -228,7 +228,8 @@ pub(crate) static KEYS: &[Key] = &[
     key!(
         admission.handshakes_max,
         COUNT,
-        "Sockets that are no WebSockets, or not yet, at a time; over it new ones wait in the kernel's queue."
+        "Sockets that are no WebSockets, or not yet, at a time; over it new ones wait in the kernel's queue. With a quarter \
+         left HTTP connections are not kept for a next request."
     ),
     key!(
         admission.unauthenticated_max,
@@ -238,8 +239,8 @@ pub(crate) static KEYS: &[Key] = &[
     key!(
         admission.unauthenticated_per_address,
         COUNT,
-        "Of one address on this node: sockets that have asked for nothing yet, and WebSockets that nobody has signed on \
-         over; over it: 90003, HTTP 503. Never fewer than `limits.connections_per_address`, and not counted where that is 0."
+        "Of one address on this node: sockets without a token so far, plain HTTP too, and WebSockets that nobody has signed \
+         on over; over it: 90003, HTTP 503. Never fewer than `limits.connections_per_address`, and not counted where that is 0."
     ),
     key!(
         admission.memory_max,
@@ -269,7 +270,7 @@ pub(crate) static KEYS: &[Key] = &[
     key!(
         limits.handshake_timeout,
         DURATION,
-        "From the connection to the end of the request's head, TLS included; over it: HTTP 408, a mute socket is closed."
+        "From the connection to the end of the request's head, TLS included; over it: HTTP 408, a mute socket is closed. A body has as long again."
     ),
     key!(limits.handshake_bytes_max, SIZE, "Largest request line and headers; over it: HTTP 431."),
     key!(
