@@ -3,7 +3,8 @@
 //! Must never ask for more than the words that somebody on call needs.
 
 use std::fmt::{Debug, Write};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::thread::ThreadId;
 
 use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
@@ -13,15 +14,29 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use crate::harness::{Node, config_of, eventually};
 use crate::redis_topologies::{Cluster, Server};
 
-/// The lines of the bus on this thread that are not for debugging.
+/// The lines of the bus on this thread that are not for debugging. One for the process: subscribers that come and go
+/// while other threads log may miss lines.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+struct Lines(Arc<Mutex<Vec<(ThreadId, String)>>>);
 
 impl Lines {
+    fn follow() -> Self {
+        static LINES: OnceLock<Lines> = OnceLock::new();
+        let begin = || {
+            let lines = Self::default();
+            tracing::subscriber::set_global_default(lines.clone()).expect("nobody else follows the log");
+            lines
+        };
+        LINES.get_or_init(begin).clone()
+    }
+
     /// How many lines of this level have this in them.
     fn count(&self, level: Level, part: &str) -> usize {
         let start = level.to_string();
-        self.0.lock().iter().filter(|line| line.starts_with(&start) && line.contains(part)).count()
+        let here = std::thread::current().id();
+        let lines = self.0.lock();
+        let lines = lines.iter().filter(|(thread, _)| *thread == here);
+        lines.filter(|(_, line)| line.starts_with(&start) && line.contains(part)).count()
     }
 }
 
@@ -33,7 +48,7 @@ impl Subscriber for Lines {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(event.metadata().level().to_string());
         event.record(&mut line);
-        self.0.lock().push(line.0);
+        self.0.lock().push((std::thread::current().id(), line.0));
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -55,8 +70,7 @@ impl Visit for Line {
 
 #[tokio::test]
 async fn a_plain_server_is_named_once_as_no_cluster() {
-    let lines = Lines::default();
-    let _here = tracing::subscriber::set_default(lines.clone());
+    let lines = Lines::follow();
     let server = Server::start();
     let node = Node::open(config_of("node", server.url().replace("redis://", "redis+cluster://"))).await;
     assert!(!node.bus.is_up());
@@ -74,8 +88,7 @@ async fn a_plain_server_is_named_once_as_no_cluster() {
 #[tokio::test]
 async fn a_cluster_that_goes_and_comes_is_told_of_once_each() {
     let mut cluster = Cluster::start(0);
-    let lines = Lines::default();
-    let _here = tracing::subscriber::set_default(lines.clone());
+    let lines = Lines::follow();
     let node = Node::open(config_of("node", cluster.url())).await;
     assert_eq!(lines.count(Level::WARN, ""), 0, "{:#?}", lines.0.lock());
     cluster.nodes.iter_mut().for_each(Server::kill);
