@@ -22,6 +22,8 @@ use crate::rooms::Joined;
 use crate::shared::Shared;
 use crate::{gcra, loopback};
 
+/// How long a subscription waits for the server, which has 3 s for each batch; afterwards it is as if the link was down.
+const SUBSCRIBE_WAIT: Duration = Duration::from_secs(10);
 /// How long closing waits for what is still to be sent.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long closing waits for the lease and the counts to be dropped.
@@ -116,7 +118,8 @@ impl Bus {
     /// before needs none. Calls of one moment travel together.
     ///
     /// # Errors
-    /// At once while the link is down. The room stays wanted and is subscribed before [`crate::Notice::Up`].
+    /// At once while the link is down or when the server refuses the room's channel, and after ten seconds without an
+    /// answer. The room stays wanted and is subscribed before the next [`crate::Notice::Up`], or has one of its own.
     pub async fn subscribe(&self, room: RoomId) -> Result<(), BusDown> {
         let shared = &self.0.shared;
         let holder = Holder { shared, room: Some(room) };
@@ -125,7 +128,10 @@ impl Bus {
         let outcome = match joined {
             Joined::Confirmed => Ok(()),
             Joined::Down => Err(BusDown),
-            Joined::Waiting(answer) => answer.await.unwrap_or(Err(BusDown)),
+            Joined::Waiting(answer) => match tokio::time::timeout(SUBSCRIBE_WAIT, answer).await {
+                Ok(answer) => answer.unwrap_or(Err(BusDown)),
+                Err(_) => shared.rooms.overdue(room),
+            },
         };
         holder.stays();
         outcome

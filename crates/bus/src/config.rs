@@ -1,6 +1,6 @@
 //! Settings of the bus and what can go wrong with them.
 //!
-//! Must never let a password out: the address is shown without its credentials everywhere.
+//! Must never let a password out: an address is shown without its credentials everywhere.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -109,14 +109,40 @@ impl fmt::Debug for BusConfig {
     }
 }
 
-/// The address with what stands before the last `@` of its host part, and everything in its query, left out.
+/// What stands in place of what may be a password.
+const MASK: &str = "********";
+
+/// The address without credentials, query and fragment. Whatever may be a part of a password that was written wrongly
+/// is masked: somebody forgot to escape an `@`, a `?` or a comma, or to name the host.
 pub(crate) fn without_credentials(url: &str) -> String {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    match (url.split_once("://"), url.rfind('@')) {
-        (Some((scheme, _)), Some(at)) => format!("{scheme}://{}", &url[at + 1..]),
-        (None, Some(at)) => url[at + 1..].to_owned(),
-        (_, None) => url.to_owned(),
+    let Some((scheme, rest)) = url.split_once("://") else { return MASK.to_owned() };
+    let place = match rest.rsplit_once('@') {
+        // A password may hold an `@` or a `/`: the last `@` ends it. With a `?` before it nobody knows what is what.
+        Some((credentials, _)) if credentials.contains(['?', '#']) => return format!("{scheme}://{MASK}"),
+        Some((_, place)) => place.split(['?', '#']).next().unwrap_or_default(),
+        None => match secret_without_host(rest) {
+            Some(at) => return format!("{scheme}://{}:{MASK}", &rest[..at]),
+            None => rest.split(['?', '#']).next().unwrap_or_default(),
+        },
+    };
+    format!("{scheme}://{place}")
+}
+
+/// Where, in an address without an `@`, a colon stands that is followed by no port: after it there may be a password
+/// whose host was forgotten. `hubbub config show` has the same rule.
+fn secret_without_host(rest: &str) -> Option<usize> {
+    let mut start = 0;
+    for host in rest.split(['/', '?', '#']).next().unwrap_or_default().split(',') {
+        // The colons of an IPv6 address stand in its brackets.
+        let name = if host.starts_with('[') { host.rfind(']').map_or(0, |end| end + 1) } else { 0 };
+        if let Some(colon) = host[name..].find(':').map(|at| name + at)
+            && (colon == 0 || host[colon + 1..].parse::<u16>().is_err())
+        {
+            return Some(start + colon);
+        }
+        start += host.len() + 1;
     }
+    None
 }
 
 /// Why a bus cannot be opened, however long one waits.
@@ -160,9 +186,23 @@ mod tests {
         for (url, shown) in [
             ("redis://host:6379/2", "redis://host:6379/2"),
             ("redis://:hunter2@host:6379", "redis://host:6379"),
-            ("rediss://ada:p@ss/w@host/0", "rediss://host/0"),
+            ("rediss://ada:hunter2@ss/w@host/0", "rediss://host/0"),
             ("redis://host?password=hunter2", "redis://host"),
-            ("ada:hunter2@host", "host"),
+            ("redis://h?password=hun@ter2", "redis://********"),
+            ("redis://:hunter2?et@h", "redis://********"),
+            ("redis://:sec?hunter2@h", "redis://********"),
+            ("redis://:sec#hunter2@h", "redis://********"),
+            ("redis://:hunter2", "redis://:********"),
+            ("redis://:12345", "redis://:********"),
+            ("redis://:hunter]2", "redis://:********"),
+            ("redis://ada:hunter2/0", "redis://ada:********"),
+            ("redis+sentinel://:hunter2/m", "redis+sentinel://:********"),
+            ("redis+sentinel://a:1,b,[::1]:3,[::2]/m", "redis+sentinel://a:1,b,[::1]:3,[::2]/m"),
+            ("redis+cluster://a:1,ada:hunter2", "redis+cluster://a:1,ada:********"),
+            // A comma in a password of a list makes two of it.
+            ("redis://:hun", "redis://:********"),
+            ("hunter2@host", "********"),
+            ("hunter2", "********"),
         ] {
             assert_eq!(without_credentials(url), shown);
             let config = BusConfig::redis("n", url);

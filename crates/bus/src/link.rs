@@ -65,7 +65,7 @@ pub(crate) struct Link {
     shards_made: AtomicU64,
     /// Taken while up or down is decided, so that the notices come in the order of what they tell.
     settling: Mutex<()>,
-    /// Rooms lost their channel although every link stood: whoever follows them is told when they have it again.
+    /// Rooms lost their channel, or were refused it, although every link stood: whoever follows them is told when they have it again.
     moved: AtomicBool,
     /// Rung when a shard is lost or says that it is not the right one: the layout of a cluster is looked up again.
     look: Notify,
@@ -170,11 +170,11 @@ impl Link {
         self.look.notify_one();
     }
 
-    /// Draws the conclusion from an error: elsewhere, or no place to write to.
-    fn heed(&self, shard: &Shard, kind: Option<ServerErrorKind>) {
+    /// Draws the conclusion from an error: elsewhere, or no place to write to, as is told to the link that said so.
+    fn heed(&self, read_only: &Notify, kind: Option<ServerErrorKind>) {
         match kind {
             Some(ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::ClusterDown) => self.look_again(),
-            Some(ServerErrorKind::ReadOnly) => shard.refuses_writes(),
+            Some(ServerErrorKind::ReadOnly) => read_only.notify_one(),
             _ => {}
         }
     }
@@ -187,7 +187,14 @@ impl Link {
         }
     }
 
-    /// Rooms were confirmed. If that ends a move, everybody is told to reconcile: events were missed in between.
+    /// A shard has confirmed these rooms. Holders of some may have been told that the bus is down for them.
+    fn rooms_confirmed(&self, shard: &Shard, rooms: &[RoomId], shared: &Shared) {
+        if shared.rooms.joined(shard.id, rooms) {
+            self.moved.store(true, Ordering::Release);
+        }
+    }
+
+    /// Rooms were asked for. If that ends a move, everybody is told to reconcile: events were missed in between.
     fn rooms_joined(&self, shared: &Shared) {
         if self.moved.load(Ordering::Acquire)
             && shared.is_up()

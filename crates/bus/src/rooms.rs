@@ -16,6 +16,8 @@ use crate::config::BusDown;
 
 /// How many channels are subscribed or left at once at most.
 pub(crate) const CHANNELS_MAX: usize = 500;
+/// A room that was refused so often in a row holds up nobody else's notice: about two seconds of trying.
+const REFUSALS_LASTING: u32 = 6;
 
 /// Names one shard of the bus for as long as the bus is open.
 pub(crate) type ShardId = u64;
@@ -44,6 +46,8 @@ struct Line {
     up: bool,
     /// Rooms to be subscribed. May name rooms that are gone, confirmed or elsewhere by now.
     joining: Vec<RoomId>,
+    /// Rooms that the server did not confirm when asked, until [`Rooms::try_refused`].
+    refused: BTreeSet<RoomId>,
     /// Rooms without holders, by the moment at which they are left.
     leaving: BTreeSet<(Instant, RoomId)>,
     /// There is something to send, or the next departure came nearer.
@@ -55,6 +59,9 @@ struct Room {
     shard: Option<ShardId>,
     holders: u64,
     confirmed: bool,
+    /// How often in a row it was not confirmed, by a refusal or in time. Its holders were told that the bus is down for
+    /// them, so that they have to be told when it is confirmed.
+    refusals: u32,
     leave_at: Option<Instant>,
     waiters: Vec<oneshot::Sender<Answer>>,
 }
@@ -73,9 +80,19 @@ impl Room {
     /// Whoever waits is told, and nothing is confirmed any more.
     fn lose(&mut self) {
         self.confirmed = false;
+        self.refusals = 0;
+        self.answer(Err(BusDown));
+    }
+
+    fn refuse(&mut self) {
+        self.refusals = self.refusals.saturating_add(1);
+        self.answer(Err(BusDown));
+    }
+
+    fn answer(&mut self, answer: Answer) {
         for waiter in self.waiters.drain(..) {
             // A waiter that has gone away needs no answer.
-            waiter.send(Err(BusDown)).ok();
+            waiter.send(answer).ok();
         }
     }
 }
@@ -128,6 +145,7 @@ impl Rooms {
             shard: shard_of(id),
             holders: 0,
             confirmed: self.in_process && !*closed,
+            refusals: 0,
             leave_at: None,
             waiters: Vec::new(),
         });
@@ -180,9 +198,10 @@ impl Rooms {
         self.table.lock().rooms.len()
     }
 
-    /// Whether every room that a shard holds is confirmed.
+    /// Whether every room that a shard holds is confirmed, but for those that are refused again and again.
     pub(crate) fn are_confirmed(&self) -> bool {
-        self.table.lock().rooms.values().all(|room| room.confirmed || room.shard.is_none())
+        let is_settled = |room: &Room| room.confirmed || room.shard.is_none() || room.refusals >= REFUSALS_LASTING;
+        self.table.lock().rooms.values().all(is_settled)
     }
 
     /// Resolves when [`Self::next_joins`] or [`Self::next_leaves`] may have something new for this shard.
@@ -200,28 +219,23 @@ impl Rooms {
         let Table { rooms, lines, .. } = &mut *table;
         let Some(line) = lines.get_mut(&shard) else { return };
         line.joining.clear();
+        line.refused.clear();
         for (id, room) in rooms.iter_mut().filter(|(_, room)| room.shard == Some(shard)) {
             room.confirmed = false;
             line.joining.push(*id);
         }
     }
 
-    /// From here on new holders wait for their confirmation, if nothing is left to join; otherwise there is more to do.
+    /// From here on new holders wait for their confirmation, if nothing is left to join but what was refused; otherwise
+    /// there is more to do.
     pub(crate) fn link_up(&self, shard: ShardId) -> bool {
         let mut table = self.table.lock();
         let Table { rooms, lines, .. } = &mut *table;
         let Some(line) = lines.get_mut(&shard) else { return true };
         let unconfirmed = rooms.iter().filter(|(_, room)| room.shard == Some(shard) && !room.confirmed);
-        line.joining = unconfirmed.map(|(id, _)| *id).collect();
+        line.joining = unconfirmed.map(|(id, _)| *id).filter(|id| !line.refused.contains(id)).collect();
         line.up = line.joining.is_empty();
         line.up
-    }
-
-    /// The same although rooms were refused: they are joined when it is known where they belong.
-    pub(crate) fn link_up_but_for_refused(&self, shard: ShardId) {
-        if let Some(line) = self.table.lock().lines.get_mut(&shard) {
-            line.up = true;
-        }
     }
 
     /// The link is lost: whoever waits is told, and nothing is confirmed any more.
@@ -231,6 +245,7 @@ impl Rooms {
         if let Some(line) = lines.get_mut(&shard) {
             line.up = false;
             line.joining = Vec::new();
+            line.refused.clear();
         }
         rooms.values_mut().filter(|room| room.shard == Some(shard)).for_each(Room::lose);
     }
@@ -274,23 +289,50 @@ impl Rooms {
         batch
     }
 
-    /// This shard's server has confirmed these rooms.
-    pub(crate) fn joined(&self, shard: ShardId, batch: &[RoomId]) {
+    /// This shard's server has confirmed these rooms. Whether holders of one were told before that the bus is down.
+    pub(crate) fn joined(&self, shard: ShardId, batch: &[RoomId]) -> bool {
         let mut table = self.table.lock();
+        let mut was_refused = false;
         for id in batch {
             let Some(room) = table.rooms.get_mut(id).filter(|room| room.shard == Some(shard)) else { continue };
             room.confirmed = true;
-            for waiter in room.waiters.drain(..) {
-                // A waiter that has gone away needs no answer.
-                waiter.send(Ok(())).ok();
+            was_refused |= room.refusals > 0;
+            room.refusals = 0;
+            room.answer(Ok(()));
+        }
+        was_refused
+    }
+
+    /// This shard's server did not confirm these rooms. Whoever waits is told; they stay wanted, here or elsewhere.
+    pub(crate) fn refused(&self, shard: ShardId, batch: &[RoomId]) {
+        let mut table = self.table.lock();
+        let Table { rooms, lines, .. } = &mut *table;
+        let Some(line) = lines.get_mut(&shard) else { return };
+        for id in batch {
+            if let Some(room) = rooms.get_mut(id).filter(|room| room.shard == Some(shard)) {
+                room.refuse();
+                line.refused.insert(*id);
             }
         }
     }
 
-    /// This shard's server did not confirm these rooms: they are for the next batch, here or elsewhere.
-    pub(crate) fn refused(&self, shard: ShardId, batch: &[RoomId]) {
+    /// What was refused is for the next batches again.
+    pub(crate) fn try_refused(&self, shard: ShardId) {
         if let Some(line) = self.table.lock().lines.get_mut(&shard) {
-            line.joining.extend(batch);
+            line.joining.extend(std::mem::take(&mut line.refused));
+        }
+    }
+
+    /// Nobody waits any longer for this room, which stays wanted. Fine if it was confirmed in this very moment.
+    pub(crate) fn overdue(&self, id: RoomId) -> Answer {
+        match self.table.lock().rooms.get_mut(&id) {
+            Some(room) if room.confirmed => Ok(()),
+            Some(room) => {
+                // The server may still confirm it, and the others who wait have their own time.
+                room.refusals = room.refusals.max(1);
+                Err(BusDown)
+            }
+            None => Err(BusDown),
         }
     }
 
@@ -401,6 +443,50 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_room_stays_wanted_and_nobody_waits_for_it() {
+        let (rooms, id, other) = (up(), RoomId::new(), RoomId::new());
+        let Joined::Waiting(mut waiting) = rooms.join(id, here) else { panic!("not waiting") };
+        rooms.refused(HERE, &rooms.next_joins(HERE));
+        assert_eq!(waiting.try_recv(), Ok(Err(BusDown)));
+        assert_eq!(rooms.next_joins(HERE), [], "it is tried again at once");
+        let _waiting = rooms.join(other, here);
+        assert!(!rooms.joined(HERE, &rooms.next_joins(HERE)), "nobody was told that this one is down");
+        assert!(!rooms.are_confirmed());
+        for _ in 1..REFUSALS_LASTING {
+            rooms.try_refused(HERE);
+            rooms.refused(HERE, &rooms.next_joins(HERE));
+        }
+        assert!(rooms.are_confirmed(), "the others wait for one that is refused for good");
+        rooms.try_refused(HERE);
+        assert_eq!(rooms.next_joins(HERE), [id]);
+        assert!(rooms.joined(HERE, &[id]), "its holders would not be told");
+        assert!(!rooms.joined(HERE, &[id]), "they would be told twice");
+    }
+
+    #[test]
+    fn a_refused_room_does_not_hold_up_a_new_link() {
+        let rooms = down();
+        let ids: Vec<RoomId> = (0..=CHANNELS_MAX).map(|_| RoomId::new()).collect();
+        ids.iter().for_each(|id| drop(rooms.join(*id, here)));
+        rooms.link_made(HERE);
+        rooms.refused(HERE, &rooms.next_joins(HERE));
+        assert!(!rooms.link_up(HERE), "the next batch was forgotten");
+        rooms.joined(HERE, &rooms.next_joins(HERE));
+        assert!(rooms.link_up(HERE));
+        assert!(!rooms.are_confirmed());
+    }
+
+    #[test]
+    fn who_waited_too_long_is_told_later() {
+        let (rooms, id) = (up(), RoomId::new());
+        let Joined::Waiting(_waiting) = rooms.join(id, here) else { panic!("not waiting") };
+        let batch = rooms.next_joins(HERE);
+        assert_eq!(rooms.overdue(id), Err(BusDown));
+        assert!(rooms.joined(HERE, &batch), "the holder would not be told");
+        assert_eq!(rooms.overdue(id), Ok(()));
+    }
+
+    #[test]
     fn batches_are_bounded() {
         let rooms = up();
         for _ in 0..CHANNELS_MAX + 1 {
@@ -425,6 +511,7 @@ mod tests {
         assert!(rooms.lost(HERE, moving) && !rooms.lost(HERE, moving), "a loss is told once");
         assert_eq!(rooms.next_joins(HERE), [moving]);
         rooms.refused(HERE, &[moving]);
+        rooms.try_refused(HERE);
 
         assert!(rooms.rehash(|id| Some(if id == staying { HERE } else { THERE })));
         assert_eq!(rooms.next_joins(HERE), [], "it does not belong here any more");

@@ -54,6 +54,15 @@ impl StoreConfig {
         Self { url: url.into(), pooler: Pooler::None, replica_url: None, pool_max: 4, migrate: true }
     }
 
+    /// Refuses addresses that could never be connected to, without connecting.
+    ///
+    /// # Errors
+    /// `Misconfigured`, with the reason, which never quotes the address.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.address()?;
+        self.replica_url.as_deref().map_or(Ok(()), |url| postgres::parse(url).map(drop))
+    }
+
     fn address(&self) -> Result<Address, StoreError> {
         Address::parse(&self.url, self.pooler)
     }

@@ -113,6 +113,13 @@ fn server(url: &str, roots: Option<Vec<u8>>) -> Result<Endpoint, BusError> {
         other => return Err(BusError::Scheme { scheme: other.to_owned() }),
     }
     let parsed: ConnectionInfo = url.into_connection_info().map_err(|error| cause(url, &error))?;
+    if let ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } = parsed.addr()
+        && host.contains(',')
+    {
+        let reason = "it names several hosts, which redis+sentinel:// or redis+cluster:// may; servers that know nothing \
+                      of each other have an address each";
+        return Err(wrong(url, reason.to_owned()));
+    }
     let settings = greeting(parsed.redis_settings().clone());
     let client = open(parsed, settings, roots.as_deref()).map_err(|error| cause(url, &error))?;
     Ok(Endpoint::Server { client, shown: without_credentials(url) })
@@ -241,6 +248,10 @@ mod tests {
         for (url, part) in [
             ("unix:///run/redis.sock", "unix://"),
             ("localhost:6379", "scheme"),
+            ("redis://:hunter2@h1,h2", "several hosts"),
+            ("rediss://h1,h2/1", "several hosts"),
+            ("redis://:hunter2", "not valid"),
+            ("redis+sentinel://:hunter2/main", "host is not valid"),
             ("redis://:hunter2@host:notaport", "not valid"),
             ("redis://:hunter2@host/notanumber", "not valid"),
             ("redis+sentinel://u:hunter2@a,b", "names no master"),

@@ -14,19 +14,56 @@ use redis::{PushKind, RedisResult, Value};
 use super::shard::{Loss, Shard};
 use crate::shared::Shared;
 
-/// Before rooms that a node of a cluster refused are tried again, unless their slots are found elsewhere meanwhile.
-const REFUSED_PAUSE: Duration = Duration::from_millis(50);
+/// Before rooms that a node of a cluster refused are tried again, unless their slots are found elsewhere meanwhile;
+/// doubled each time.
+const REFUSED_PAUSE_MIN: Duration = Duration::from_millis(50);
+/// The same, for rooms that are refused for long.
+const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// What became of one batch.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Batch {
     Empty,
     Done,
-    /// Some rooms were not confirmed: their slots are elsewhere.
+    /// Some rooms were not confirmed: their slots are elsewhere or down, or the user may not have them.
     Refused,
 }
 
-/// Subscribes the watchdog's channel and every wanted room. Returns when all are confirmed and new ones may wait.
+/// When what was refused is tried again.
+struct Retry {
+    at: Option<Instant>,
+    pause: Duration,
+}
+
+impl Retry {
+    /// As if something had been refused just now: a new link may have been refused some rooms already.
+    fn new() -> Self {
+        Self { at: Some(Instant::now() + REFUSED_PAUSE_MIN), pause: REFUSED_PAUSE_MIN }
+    }
+
+    /// Something was refused.
+    fn refused(&mut self, now: Instant) {
+        if self.at.is_none() {
+            self.at = Some(now + self.pause);
+            self.pause = (self.pause * 2).min(REFUSED_PAUSE_MAX);
+        }
+    }
+
+    /// Nothing is left to ask for.
+    fn idle(&mut self) {
+        if self.at.is_none() {
+            self.pause = REFUSED_PAUSE_MIN;
+        }
+    }
+
+    /// Whether it is time.
+    fn is_due(&mut self, now: Instant) -> bool {
+        self.at.take_if(|at| *at <= now).is_some()
+    }
+}
+
+/// Subscribes the watchdog's channel and every wanted room. Returns when all are confirmed, or refused for now, and new
+/// ones may wait.
 pub(super) async fn subscribe_all(
     shared: &Shared,
     shard: &Shard,
@@ -35,32 +72,26 @@ pub(super) async fn subscribe_all(
     subscriber.subscribe(shared.link.keys.pulse(shard.id)).await?;
     shared.rooms.link_made(shard.id);
     while !shared.rooms.link_up(shard.id) {
-        loop {
-            match join_batch(shared, shard, subscriber).await? {
-                Batch::Done => {}
-                Batch::Empty => break,
-                Batch::Refused => {
-                    shared.link.look_again();
-                    shared.rooms.link_up_but_for_refused(shard.id);
-                    return Ok(());
-                }
-            }
-        }
+        while join_batch(shared, shard, subscriber).await? != Batch::Empty {}
     }
     Ok(())
 }
 
-/// Keeps up with the rooms until the server does not confirm.
+/// Keeps up with the rooms until the server does not answer.
 pub(super) async fn run(shared: Arc<Shared>, shard: Arc<Shard>, mut subscriber: MultiplexedConnection) -> Loss {
+    let mut retry = Retry::new();
     loop {
         match step(&shared, &shard, &mut subscriber).await {
             Ok(Batch::Done) => {}
-            Ok(Batch::Empty) => wait(&shared, &shard).await,
-            Ok(Batch::Refused) => {
-                shared.link.look_again();
-                tokio::time::sleep(REFUSED_PAUSE).await;
+            Ok(Batch::Empty) => {
+                retry.idle();
+                wait(&shared, &shard, retry.at).await;
             }
+            Ok(Batch::Refused) => retry.refused(Instant::now()),
             Err(loss) => return loss,
+        }
+        if retry.is_due(Instant::now()) {
+            shared.rooms.try_refused(shard.id);
         }
     }
 }
@@ -94,12 +125,15 @@ async fn join_batch(shared: &Shared, shard: &Shard, subscriber: &mut Multiplexed
     let refused = if shard.sharded {
         let answers = each(subscriber, "SSUBSCRIBE", &channels).await?;
         let (confirmed, refused) = sorted(&answers, channels, &batch);
-        shared.rooms.joined(shard.id, &confirmed);
+        shared.link.rooms_confirmed(shard, &confirmed, shared);
         shared.rooms.refused(shard.id, &refused);
+        if !refused.is_empty() {
+            shared.link.look_again();
+        }
         !refused.is_empty()
     } else {
         subscriber.subscribe(&channels).await?;
-        shared.rooms.joined(shard.id, &batch);
+        shared.link.rooms_confirmed(shard, &batch, shared);
         false
     };
     shared.link.rooms_joined(shared);
@@ -131,8 +165,9 @@ fn sorted(answers: &[Value], channels: Vec<String>, batch: &[RoomId]) -> (Vec<Ro
     (confirmed, asked.into_values().collect())
 }
 
-async fn wait(shared: &Shared, shard: &Shard) {
-    match shared.rooms.next_departure(shard.id) {
+/// Until there is something new, a room is due to be left, or what was refused is due to be tried.
+async fn wait(shared: &Shared, shard: &Shard, retry_at: Option<Instant>) {
+    match shared.rooms.next_departure(shard.id).into_iter().chain(retry_at).min() {
         Some(at) => {
             tokio::select! {
                 () = shared.rooms.changed(shard.id) => {}
@@ -140,5 +175,32 @@ async fn wait(shared: &Shared, shard: &Shard) {
             }
         }
         None => shared.rooms.changed(shard.id).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_for_long_is_tried_once_a_second() {
+        let mut now = Instant::now();
+        let mut retry = Retry::new();
+        let mut tries = 0;
+        let end = now + Duration::from_secs(10);
+        while now < end {
+            now += Duration::from_millis(10);
+            if retry.is_due(now) {
+                tries += 1;
+                retry.refused(now);
+                retry.refused(now);
+            }
+            retry.idle();
+        }
+        assert!((10..20).contains(&tries), "{tries}");
+        assert!(retry.is_due(now + REFUSED_PAUSE_MAX));
+        retry.idle();
+        retry.refused(now);
+        assert!(retry.is_due(now + 2 * REFUSED_PAUSE_MIN), "once all is well the next one is tried soon");
     }
 }

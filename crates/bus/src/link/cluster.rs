@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use redis::aio::MultiplexedConnection;
@@ -63,18 +63,45 @@ struct Cluster<'a> {
     masters: HashMap<Place, (Arc<Shard>, AbortHandle)>,
 }
 
+/// What is wrong with the cluster, told once when it begins and once when it has ended.
+#[derive(Default)]
+struct Trouble {
+    since: Option<Instant>,
+}
+
+impl Trouble {
+    /// Takes what the last look has found.
+    fn tell(&mut self, found: Option<String>) {
+        match (found, self.since) {
+            (Some(reason), None) => {
+                self.since = Some(Instant::now());
+                tracing::warn!(reason, "the Redis Cluster is not usable: chat goes on from the store, degraded");
+            }
+            (Some(reason), Some(_)) => tracing::debug!(reason, "the Redis Cluster is still not usable"),
+            (None, Some(since)) => {
+                self.since = None;
+                tracing::info!(seconds = since.elapsed().as_secs_f64(), "the Redis Cluster is usable again");
+            }
+            (None, None) => {}
+        }
+    }
+}
+
 /// Keeps the layout true for as long as the bus is open.
 pub(super) async fn run(shared: &Arc<Shared>, seeds: Seeds, first: oneshot::Sender<()>, tasks: &mut JoinSet<()>) {
     let mut cluster = Cluster { shared, seeds, seen: Vec::new(), masters: HashMap::new() };
     let mut first = Some(first);
+    let mut trouble = Trouble::default();
     loop {
-        if let Some(view) = cluster.look().await {
-            let attempts = cluster.apply(view, tasks);
-            if first.is_some() {
-                join_all(attempts).await;
+        match cluster.look().await {
+            Ok(view) => {
+                trouble.tell(view.trouble());
+                let attempts = cluster.apply(view, tasks);
+                if first.is_some() {
+                    join_all(attempts).await;
+                }
             }
-        } else {
-            tracing::debug!("no node of the cluster says what it looks like");
+            Err(reason) => trouble.tell(Some(reason)),
         }
         if let Some(first) = first.take() {
             // Whoever opened the bus may have gone away.
@@ -98,26 +125,36 @@ pub(super) async fn run(shared: &Arc<Shared>, seeds: Seeds, first: oneshot::Send
 
 impl Cluster<'_> {
     /// Asks the masters at once and takes what they agree on.
-    async fn look(&self) -> Option<View> {
+    ///
+    /// # Errors
+    /// Why nobody says what the cluster looks like.
+    async fn look(&self) -> Result<View, String> {
         let connected = self.masters.iter().filter_map(|(place, (shard, _))| Some((place, shard.commands()?)));
         let asked = connected.take(ASKED_MAX).map(async |(place, connection)| ask(place, connection).await);
         let views = join_all(asked).await.into_iter().flatten().collect();
         if let Some(view) = agreed(views) {
-            return Some(view);
+            return Ok(view);
         }
         // Every shard is down, or none is known yet: anybody who was ever named.
         let places = self.seen.iter().chain(&self.seeds.hosts);
-        let asked = places.map(async |place| ask(place, self.connect(place).await?).await);
-        agreed(join_all(asked).await.into_iter().flatten().collect())
+        let asked = places.map(async |place| {
+            let told = async { ask(place, self.connect(place).await?).await }.await;
+            told.map_err(|reason| format!("{}: {reason}", shown(&place.0, place.1)))
+        });
+        let (views, mut reasons): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().partition(Result::is_ok);
+        agreed(views.into_iter().flatten().collect()).ok_or_else(|| {
+            let reason = reasons.pop().and_then(Result::err);
+            reason.unwrap_or_else(|| "no node of it knows of a master that holds slots".to_owned())
+        })
     }
 
-    async fn connect(&self, place: &Place) -> Option<MultiplexedConnection> {
+    async fn connect(&self, place: &Place) -> Result<MultiplexedConnection, String> {
         let connect = async {
             let config = AsyncConnectionConfig::new().set_connection_timeout(Some(ANSWER_TIMEOUT));
             self.seeds.access.client(&place.0, place.1)?.get_multiplexed_async_connection_with_config(&config).await
         };
-        let made: RedisResult<_> = tokio::time::timeout(ANSWER_TIMEOUT, connect).await.ok()?;
-        made.inspect_err(|error| tracing::debug!(%error, host = place.0, port = place.1, "a node is not reached")).ok()
+        let made: RedisResult<_> = tokio::time::timeout(ANSWER_TIMEOUT, connect).await.map_err(|_| silent())?;
+        made.map_err(|error| format!("it is not reached: {error}"))
     }
 
     /// Makes the shards those of this view: new masters are linked, others dropped, rooms moved. Answers the first
@@ -190,17 +227,38 @@ pub(super) fn shown(host: &str, port: u16) -> String {
     format!("{host}:{port}")
 }
 
-async fn ask(place: &Place, mut connection: MultiplexedConnection) -> Option<View> {
+/// # Errors
+/// Why the node does not say what its cluster looks like.
+async fn ask(place: &Place, mut connection: MultiplexedConnection) -> Result<View, String> {
     let mut pipeline = redis::pipe();
     pipeline.cmd("CLUSTER").arg("INFO").cmd("CLUSTER").arg("SLOTS");
     let answer: RedisResult<(String, Value)> =
-        tokio::time::timeout(ANSWER_TIMEOUT, pipeline.query_async(&mut connection)).await.ok()?;
+        tokio::time::timeout(ANSWER_TIMEOUT, pipeline.query_async(&mut connection)).await.map_err(|_| silent())?;
     match answer {
-        Ok((told, slots)) => read(place, &told, &slots),
-        Err(error) => {
-            tracing::debug!(%error, host = place.0, port = place.1, "a node does not say what its cluster looks like");
-            None
+        Ok((told, slots)) => {
+            read(place, &told, &slots).ok_or_else(|| "what it tells of its cluster cannot be read".to_owned())
         }
+        // The server has no code of its own for this.
+        Err(error) if error.to_string().contains("cluster support disabled") => {
+            Err("this Redis is no cluster: its address begins with redis:// rather than redis+cluster://".to_owned())
+        }
+        Err(error) => Err(format!("it does not say what its cluster looks like: {error}")),
+    }
+}
+
+fn silent() -> String {
+    format!("it did not answer within {} s", ANSWER_TIMEOUT.as_secs())
+}
+
+impl View {
+    /// Why a cluster that looks like this cannot be used as a whole.
+    fn trouble(&self) -> Option<String> {
+        let held: usize =
+            self.masters.iter().flat_map(|(_, ranges)| ranges).map(|(from, to)| usize::from(to - from) + 1).sum();
+        if held < SLOTS {
+            return Some(format!("{} of {SLOTS} slots are held by nobody", SLOTS - held));
+        }
+        (!self.good).then(|| "its nodes say that it does not work (CLUSTER INFO)".to_owned())
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
+use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
 use super::server_kind;
@@ -53,7 +54,12 @@ pub(super) async fn register(shared: &Shared, commands: &mut MultiplexedConnecti
 }
 
 /// Renews the lease while it belongs to this shard, until the server turns out to be no place to write to.
-pub(super) async fn run(shared: Arc<Shared>, shard: Arc<Shard>, mut commands: MultiplexedConnection) -> Loss {
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    shard: Arc<Shard>,
+    read_only: Arc<Notify>,
+    mut commands: MultiplexedConnection,
+) -> Loss {
     let mut ticks = tokio::time::interval(shared.config.lease / RENEWALS);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
@@ -79,7 +85,7 @@ pub(super) async fn run(shared: Arc<Shared>, shard: Arc<Shard>, mut commands: Mu
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) => return Loss::ReadOnly,
             // The watchdog decides about a server that does not answer.
             Err(error) => {
-                shared.link.heed(&shard, server_kind(&error));
+                shared.link.heed(&read_only, server_kind(&error));
                 tracing::debug!(%error, "the lease could not be renewed");
             }
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisResult, ServerErrorKind, Value};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::lease::millis;
@@ -37,6 +38,7 @@ type Counted = Result<(u64, Vec<String>), Option<ServerErrorKind>>;
 /// The part of a batch that one shard writes.
 struct Share {
     shard: Arc<Shard>,
+    read_only: Arc<Notify>,
     commands: MultiplexedConnection,
     groups: Vec<Group>,
 }
@@ -84,7 +86,8 @@ fn in_shares(shared: &Shared, groups: Vec<Group>) -> Vec<Share> {
     let mut shares: Vec<Share> = Vec::new();
     for group in groups {
         let owner = layout.owner(&shared.link.keys.connections(group.scope));
-        let Some((shard, commands)) = owner.and_then(|shard| Some((shard, shard.connection()?))) else {
+        let found = owner.and_then(|shard| Some((shard, shard.read_only(), shard.connection()?)));
+        let Some((shard, read_only, commands)) = found else {
             let mut parked = shared.link.parked.lock();
             if parked.len() < PARKED_MAX {
                 parked.insert(group.scope);
@@ -95,7 +98,7 @@ fn in_shares(shared: &Shared, groups: Vec<Group>) -> Vec<Share> {
         };
         match shares.iter_mut().find(|share| share.shard.id == shard.id) {
             Some(share) => share.groups.push(group),
-            None => shares.push(Share { shard: Arc::clone(shard), commands, groups: vec![group] }),
+            None => shares.push(Share { shard: Arc::clone(shard), read_only, commands, groups: vec![group] }),
         }
     }
     shares
@@ -123,7 +126,7 @@ async fn write_sessions(
 /// Writes counts and lets arrivals in. `false` when some could not be written: those are stale again and who waited
 /// decides alone.
 async fn count(shared: &Shared, share: Share) -> bool {
-    let Share { shard, mut commands, groups } = share;
+    let Share { shard, read_only, mut commands, groups } = share;
     let outcome = match ask(shared, &mut commands, &groups, &[]).await {
         Ok(answers) => without_the_dead(shared, &mut commands, &groups, answers).await,
         Err(error) => Err(error),
@@ -138,7 +141,7 @@ async fn count(shared: &Shared, share: Share) -> bool {
             Ok((granted, _)) => shared.places.answer(group, granted),
             Err(kind) => {
                 written = false;
-                shared.link.heed(&shard, kind);
+                shared.link.heed(&read_only, kind);
                 shared.places.stale_again(group.scope);
                 answer_unknown(group);
             }

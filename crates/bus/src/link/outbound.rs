@@ -7,7 +7,6 @@ use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use futures_util::StreamExt;
@@ -49,15 +48,20 @@ enum What {
 pub(crate) struct Outbound {
     queue: Mutex<Queue>,
     filled: Notify,
-    /// How many pipelines are under way.
-    in_flight: AtomicUsize,
     emptied: Notify,
 }
+
+/// Names one link of a shard: a sender of a link that is lost must not touch what belongs to the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) struct LinkNumber(u64);
 
 #[derive(Default)]
 struct Queue {
     items: VecDeque<Outgoing>,
     bytes: usize,
+    link: LinkNumber,
+    /// How many pipelines of this link are under way.
+    in_flight: usize,
 }
 
 impl Outbound {
@@ -104,11 +108,17 @@ impl Outbound {
         queue.items.push_back(item);
     }
 
+    /// The link that [`Self::clear`] ends.
+    pub(super) fn link(&self) -> LinkNumber {
+        self.queue.lock().link
+    }
+
     /// Drops everything, because the link is lost.
     pub(super) fn clear(&self, metrics: &Metrics) {
-        let queue = std::mem::take(&mut *self.queue.lock());
+        let mut queue = self.queue.lock();
+        let next = Queue { link: LinkNumber(queue.link.0 + 1), ..Queue::default() };
+        let queue = std::mem::replace(&mut *queue, next);
         metrics.dropped(Dropped::Down, queue.items.iter().map(Outgoing::events).sum());
-        self.in_flight.store(0, Ordering::Release);
         self.emptied.notify_waiters();
     }
 
@@ -116,27 +126,38 @@ impl Outbound {
     pub(crate) async fn emptied(&self) {
         loop {
             let emptied = self.emptied.notified();
-            if self.in_flight.load(Ordering::Acquire) == 0 && self.queue.lock().items.is_empty() {
+            if self.is_empty() {
                 return;
             }
             emptied.await;
         }
     }
 
-    /// The next batch. It counts as under way before it leaves the queue.
-    fn take(&self) -> Vec<Outgoing> {
+    fn is_empty(&self) -> bool {
+        let queue = self.queue.lock();
+        queue.in_flight == 0 && queue.items.is_empty()
+    }
+
+    /// The next batch of this link. It counts as under way before it leaves the queue.
+    fn take(&self, link: LinkNumber) -> Vec<Outgoing> {
         let mut queue = self.queue.lock();
+        if queue.link != link {
+            return Vec::new();
+        }
         let count = queue.items.len().min(PIPELINE_MAX);
         let batch: Vec<Outgoing> = queue.items.drain(..count).collect();
         queue.bytes -= batch.iter().map(Outgoing::bytes).sum::<usize>();
-        if !batch.is_empty() {
-            self.in_flight.fetch_add(1, Ordering::AcqRel);
-        }
+        queue.in_flight += usize::from(!batch.is_empty());
         batch
     }
 
-    fn done(&self) {
-        self.in_flight.fetch_sub(1, Ordering::AcqRel);
+    /// A batch of this link is no longer under way.
+    fn done(&self, link: LinkNumber) {
+        let mut queue = self.queue.lock();
+        if queue.link == link {
+            queue.in_flight -= 1;
+        }
+        drop(queue);
         self.emptied.notify_waiters();
     }
 }
@@ -188,41 +209,50 @@ struct Sent {
 }
 
 /// Sends until the link is given up by another part. A pipeline that fails is counted and not sent again.
-pub(super) async fn run(shared: Arc<Shared>, shard: Arc<Shard>, commands: MultiplexedConnection) -> Loss {
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    shard: Arc<Shard>,
+    link: LinkNumber,
+    read_only: Arc<Notify>,
+    commands: MultiplexedConnection,
+) -> Loss {
     let outbound = &shard.outbound;
+    let finish = |sent| {
+        finish(&shared, &read_only, sent);
+        outbound.done(link);
+    };
     let mut in_flight: FuturesUnordered<Sending> = FuturesUnordered::new();
     loop {
         while in_flight.len() < IN_FLIGHT_MAX {
-            let batch = outbound.take();
+            let batch = outbound.take(link);
             if batch.is_empty() {
                 break;
             }
             let mut sending: Sending = Box::pin(send(batch, &shared, shard.sharded, commands.clone()));
             // The first poll puts the pipeline into the writer's queue (or its waiting line), which keeps the order.
             match poll_fn(|context| Poll::Ready(sending.as_mut().poll(context))).await {
-                Poll::Ready(sent) => finish(&shared, &shard, sent),
+                Poll::Ready(sent) => finish(sent),
                 Poll::Pending => in_flight.push(sending),
             }
         }
         tokio::select! {
-            Some(sent) = in_flight.next(), if !in_flight.is_empty() => finish(&shared, &shard, sent),
+            Some(sent) = in_flight.next(), if !in_flight.is_empty() => finish(sent),
             () = outbound.filled.notified(), if in_flight.len() < IN_FLIGHT_MAX => {}
         }
     }
 }
 
-fn finish(shared: &Shared, shard: &Shard, sent: Sent) {
+fn finish(shared: &Shared, read_only: &Notify, sent: Sent) {
     if sent.failed > 0 {
         shared.metrics.dropped(Dropped::Failed, sent.failed);
     }
     if let Some(error) = &sent.error {
         tracing::debug!(%error, events = sent.events, "a publish failed");
     }
-    shared.link.heed(shard, sent.refusal);
+    shared.link.heed(read_only, sent.refusal);
     for (holder, item) in sent.moved {
         shared.link.send_on(&holder, item, shared);
     }
-    shard.outbound.done();
 }
 
 fn send(
@@ -273,5 +303,39 @@ impl Sent {
             }
             None => self.failed += item.events(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one() -> Outgoing {
+        Outgoing::new("room".to_owned(), What::GiveBack { limit: 1 })
+    }
+
+    #[test]
+    fn a_sender_of_a_lost_link_leaves_the_next_link_alone() {
+        let shared = crate::shared::Shared::new(
+            crate::BusConfig::in_process("n"),
+            Metrics::register(&prometheus::Registry::new()).unwrap(),
+        );
+        let outbound = Outbound::default();
+        let lost = outbound.link();
+        outbound.push(one(), &shared);
+        assert_eq!(outbound.take(lost).len(), 1);
+        assert!(!outbound.is_empty(), "one is under way");
+        outbound.clear(&shared.metrics);
+        assert!(outbound.is_empty());
+        // The old sender is not gone yet.
+        outbound.done(lost);
+        outbound.push(one(), &shared);
+        assert_eq!(outbound.take(lost).len(), 0, "the old sender would send what belongs to the next link");
+        let link = outbound.link();
+        assert_eq!(outbound.take(link).len(), 1);
+        outbound.done(lost);
+        assert!(!outbound.is_empty(), "the old sender ended a pipeline of the next link");
+        outbound.done(link);
+        assert!(outbound.is_empty());
     }
 }

@@ -16,6 +16,7 @@ pub(crate) async fn call<T: FromRedisValue>(
     arguments: &[u64],
 ) -> Option<RedisResult<T>> {
     let shard = shared.link.layout.load().owner(key).cloned()?;
+    let read_only = shard.read_only();
     let mut commands = shard.commands()?;
     let mut call = script.key(key);
     for argument in arguments {
@@ -23,7 +24,7 @@ pub(crate) async fn call<T: FromRedisValue>(
     }
     let answer = call.invoke_async(&mut commands).await;
     let Err(error) = answer else { return Some(answer) };
-    shared.link.heed(&shard, server_kind(&error));
+    shared.link.heed(&read_only, server_kind(&error));
     if error.redirect_node().is_some() { follow(shared, script, key, arguments, error).await } else { Some(Err(error)) }
 }
 

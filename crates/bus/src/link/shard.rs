@@ -58,8 +58,9 @@ pub(crate) struct Shard {
     pub(super) pulse: Pulse,
     commands: parking_lot::RwLock<Option<MultiplexedConnection>>,
     up: AtomicBool,
-    /// Rung by whoever finds out that the server is no place to write to.
-    read_only: Notify,
+    /// Rung by whoever finds out that the server is no place to write to. One for each link, so that a late answer on
+    /// the last one does not end the next.
+    read_only: parking_lot::RwLock<Arc<Notify>>,
 }
 
 impl Shard {
@@ -72,7 +73,7 @@ impl Shard {
             pulse: Pulse::default(),
             commands: parking_lot::RwLock::new(None),
             up: AtomicBool::new(false),
-            read_only: Notify::new(),
+            read_only: parking_lot::RwLock::default(),
         }
     }
 
@@ -98,15 +99,16 @@ impl Shard {
         *self.commands.write() = commands;
     }
 
-    /// The server has said that it takes no writes: it is left and looked for anew.
-    pub(super) fn refuses_writes(&self) {
-        self.read_only.notify_one();
+    /// What to ring when the server of this link says that it takes no writes. Taken before the connection is.
+    pub(super) fn read_only(&self) -> Arc<Notify> {
+        Arc::clone(&self.read_only.read())
     }
 
     /// The link is gone, or the shard is: what waited for it is dropped and told.
     pub(super) fn drop_link(&self, shared: &Shared) {
         self.set_up(false);
         self.set_commands(None);
+        *self.read_only.write() = Arc::default();
         shared.rooms.link_down(self.id);
         self.outbound.clear(&shared.metrics);
     }
@@ -188,20 +190,45 @@ fn down(shared: &Shared, shard: &Shard) {
 async fn serve(shared: &Arc<Shared>, shard: &Arc<Shard>, wire: Wire) -> Loss {
     let Wire { commands, subscriber, lost, watch } = wire;
     let mut parts = JoinSet::new();
-    parts.spawn(outbound::run(Arc::clone(shared), Arc::clone(shard), commands.clone()));
+    let (link, read_only) = (shard.outbound.link(), shard.read_only());
+    let outbound = outbound::run(Arc::clone(shared), Arc::clone(shard), link, Arc::clone(&read_only), commands.clone());
+    parts.spawn(outbound);
     parts.spawn(channels::run(Arc::clone(shared), Arc::clone(shard), subscriber));
-    parts.spawn(lease::run(Arc::clone(shared), Arc::clone(shard), commands.clone()));
+    parts.spawn(lease::run(Arc::clone(shared), Arc::clone(shard), Arc::clone(&read_only), commands.clone()));
     parts.spawn(pulse::run(Arc::clone(shared), Arc::clone(shard), commands));
     if let Some(watch) = watch {
         parts.spawn(watch.run());
     }
     tokio::select! {
         () = lost.notified() => Loss::Closed,
-        () = shard.read_only.notified() => Loss::ReadOnly,
+        () = read_only.notified() => Loss::ReadOnly,
         ended = parts.join_next() => match ended {
             Some(Ok(loss)) => loss,
             Some(Err(error)) => Loss::Stopped(error.to_string()),
             None => Loss::Closed,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::BusConfig;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn a_late_answer_of_a_lost_link_does_not_end_the_next() {
+        let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
+        let shared = Shared::new(BusConfig::in_process("n"), metrics);
+        let shard = Shard::new("s".to_owned(), 1, false);
+        let before = shard.read_only();
+        shard.drop_link(&shared);
+        shared.link.heed(&before, Some(redis::ServerErrorKind::ReadOnly));
+        let link = shard.read_only();
+        assert_eq!(link.notified().now_or_never(), None, "the next link would be left at once");
+        shared.link.heed(&shard.read_only(), Some(redis::ServerErrorKind::ReadOnly));
+        assert_eq!(link.notified().now_or_never(), Some(()));
     }
 }

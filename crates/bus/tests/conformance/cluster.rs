@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use hubbub_bus::{RateClass, Scope};
+use hubbub_bus::{BusConfig, RateClass, Scope};
 use hubbub_protocol::{RoomId, SessionId, UserId};
 
-use crate::harness::{Node, config_of, event, eventually};
+use crate::acl;
+use crate::harness::{Node, config_of, event, eventually, within};
 use crate::load::{Load, flows};
 use crate::redis_topologies::{Cluster, Server, slot_of};
 
@@ -163,6 +164,28 @@ async fn a_slot_that_is_away_for_a_moment_only_takes_no_room_along() {
     there.up().await;
     here.bus.publish(&[event(room, 1)]);
     assert_eq!(there.event().await.seq, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_channel_keeps_nobody_waiting_and_is_told_of_when_it_comes() {
+    let cluster = Cluster::start(0);
+    for server in &cluster.nodes {
+        acl::let_in(server, "u", acl::Form::Cluster);
+        server.call(&["ACL", "SETUSER", "u", "resetchannels", "&u:pulse:*"]).unwrap();
+    }
+    let url = cluster.url().replacen("://", "://u:hunter2@", 1);
+    let open = async |name| Node::open(BusConfig { prefix: "u".to_owned(), ..config_of(name, url.clone()) }).await;
+    let (here, there) = (open("here").await, open("there").await);
+    assert!(here.bus.is_up() && there.bus.is_up());
+    let room = RoomId::new();
+    within(there.bus.subscribe(room)).await.unwrap_err();
+    for server in &cluster.nodes {
+        server.call(&["ACL", "SETUSER", "u", "&u:room:*"]).unwrap();
+    }
+    there.up().await;
+    here.bus.publish(&[event(room, 1)]);
+    assert_eq!(there.event().await.seq, 1);
+    assert_eq!(there.metric("hubbub_bus_link_losses_total"), 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -38,5 +38,6 @@ mod rooms;
 mod sentinel;
 mod several;
 mod tls;
+mod told;
 mod versions;
 mod world;

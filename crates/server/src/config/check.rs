@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use hubbub_chat::tokens::{SECRET_BYTES_MIN, TokenConfig, TokenKey, Tokens};
+use hubbub_store::StoreConfig;
 
 use super::load::Loaded;
 use super::problem::{Problem, Problems};
@@ -68,8 +69,9 @@ impl Check<'_> {
     fn database(&mut self) {
         match scheme(self.config.database.url.expose()) {
             Some("sqlite" | "postgres" | "postgresql") => {}
-            _ => self.refuse("database.url", "begins neither with `sqlite://` nor with `postgres://`"),
+            _ => return self.refuse("database.url", "begins neither with `sqlite://` nor with `postgres://`"),
         }
+        self.database_addresses();
         let is_sqlite = scheme(self.config.database.url.expose()) == Some("sqlite");
         if is_sqlite && self.config.database.pooler != Pooler::None {
             self.refuse("database.pooler", "is `transaction`, but the database is a SQLite file");
@@ -83,15 +85,29 @@ impl Check<'_> {
         }
     }
 
+    /// What the store could not read. Its reason is told in full: it never quotes the address.
+    fn database_addresses(&mut self) {
+        let store = crate::serve::store_config(self.config);
+        let alone = StoreConfig { replica_url: None, ..store.clone() };
+        if let Err(error) = alone.check() {
+            self.refuse("database.url", &format!("is not usable: {}", whole(&error)));
+        } else if let Err(error) = store.check() {
+            self.refuse("database.replica_url", &format!("is not usable: {}", whole(&error)));
+        }
+    }
+
     fn redis(&mut self, purpose: Purpose) {
         let redis = &self.config.redis;
         let Some(path) = self.redis_path() else { return };
-        let alone = redis.url.is_some();
-        if alone && !redis.publish_urls.is_empty() {
-            self.refuse(
+        if redis.url.is_some() && !redis.publish_urls.is_empty() {
+            return self.refuse(
                 "redis.publish_urls",
                 "and `redis.url` are both given; several servers stand in the one, one in the other",
             );
+        }
+        if redis.publish_urls.iter().any(|url| !matches!(scheme(url.expose()), Some("redis" | "rediss"))) {
+            // What stands before `://` may be a part of a password with a comma in it.
+            return self.refuse(path, "has an address that begins neither with `redis://` nor with `rediss://`");
         }
         let with_tls = redis.urls().any(|url| scheme(url.expose()).is_some_and(|scheme| scheme.starts_with("rediss")));
         if redis.ca_file.is_some() && !with_tls {
@@ -204,6 +220,14 @@ impl Check<'_> {
                 Some((_, Ok(_))) => {}
             }
         }
+    }
+}
+
+/// An error with what caused it.
+fn whole(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", whole(cause)),
+        None => error.to_string(),
     }
 }
 

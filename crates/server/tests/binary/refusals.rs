@@ -135,6 +135,7 @@ fn addresses_of_redis_that_cannot_be_used() {
     for (url, expected) in [
         ("redis+sentinel://a,b", "it names no master"),
         ("redis+cluster://a,b/1", "a cluster has one database"),
+        ("redis://h1,h2", "it names several hosts"),
         ("http://a", "http:// is not supported"),
     ] {
         let line = problem(&secret, &[("HUBBUB_REDIS_URL", url)]);
@@ -143,9 +144,16 @@ fn addresses_of_redis_that_cannot_be_used() {
     for (file, expected) in [
         (
             "publish_urls = [\"redis://a\", \"redis+cluster://b\"]",
-            "`redis.publish_urls` is not usable: redis+cluster://",
+            "`redis.publish_urls` has an address that begins neither with `redis://`",
         ),
-        ("url = \"redis://a\"\npublish_urls = [\"redis://b\"]", "`redis.publish_urls` and `redis.url` are both given"),
+        (
+            "publish_urls = [\"redis+cluster://b\"]",
+            "`redis.publish_urls` has an address that begins neither with `redis://`",
+        ),
+        (
+            "url = \"redis://a\"\npublish_urls = [\"redis+cluster://b\"]",
+            "`redis.publish_urls` and `redis.url` are both given",
+        ),
         ("url = \"redis://a\"\nca_file = \"ca.pem\"", "`redis.ca_file` is given, but no address"),
         ("url = \"rediss://a\"\nca_file = \"absent.pem\"", "absent.pem cannot be read"),
         ("url = \"redis://a\"\nsentinel_password = \"hush\"", "`redis.sentinel_password` is given, but"),
@@ -153,6 +161,30 @@ fn addresses_of_redis_that_cannot_be_used() {
     ] {
         let found = problems(&format!("{secret}[redis]\n{file}\n"), &[], &[]);
         assert!(found.iter().any(|line| line.contains(expected)), "{found:?}\n{expected}");
+        // What cannot be used together says nothing of each by itself.
+        assert!(found.len() == 1 || !file.contains("publish_urls"), "{found:?}");
+    }
+}
+
+#[test]
+fn addresses_of_postgres_that_cannot_be_used() {
+    let secret = format!("auth.token_secret = \"{SECRET}\"\n");
+    let good = [("HUBBUB_DATABASE_URL", "postgres://ada:hush@h1:5432/x?sslmode=require")];
+    let place = Place::new();
+    place.write("hubbub.toml", &secret);
+    assert_eq!(place.run_with(&good, &["config", "check"], "").code, 0);
+    for url in [
+        "postgres://ada:hush@h1:badport/x",
+        "postgres://ada:hush@h1/x?sslmode=bogus",
+        "postgres://ada:hush@h1,h2/x",
+        "postgres://ada:hush@h1:1,h2:2/x",
+    ] {
+        let line = problem(&secret, &[("HUBBUB_DATABASE_URL", url)]);
+        assert!(line.starts_with("HUBBUB_DATABASE_URL: `database.url` is not usable: "), "{line}");
+        assert!(!line.contains("hush"), "{line}");
+        let line = problem(&secret, &[good[0], ("HUBBUB_DATABASE_REPLICA_URL", url)]);
+        assert!(line.starts_with("HUBBUB_DATABASE_REPLICA_URL: `database.replica_url` is not usable: "), "{line}");
+        assert!(!line.contains("hush"), "{line}");
     }
 }
 
@@ -166,6 +198,22 @@ fn secrets_are_refused_without_being_shown() {
     place.write("hubbub.toml", "redis.publish_urls = \"redis://:hush@h\"\n");
     let outcome = place.run(&["config", "check"]);
     assert!(outcome.code == 78 && !outcome.stderr.contains("hush"), "{}", outcome.stderr);
+    place.write("hubbub.toml", "");
+    for (name, value) in [
+        ("HUBBUB_REDIS_URL", "redis://:hush?et@h"),
+        ("HUBBUB_REDIS_URL", "redis://:hush"),
+        ("HUBBUB_REDIS_URL", "redis+sentinel://:hush/m"),
+        ("HUBBUB_REDIS_PUBLISH_URLS", "redis://:hush,hush,hush@a,redis://b"),
+        ("HUBBUB_DATABASE_URL", "postgres://ada:hush?et@h/x"),
+        ("HUBBUB_DATABASE_URL", "postgres://ada:hush/x"),
+    ] {
+        for command in ["check", "show"] {
+            let outcome = place.run_with(&[(name, value)], &["config", command], "");
+            let all = outcome.stdout + &outcome.stderr;
+            assert!(!all.contains("hush"), "{value}: {all}");
+            assert!(outcome.code == 78 || command == "show", "{value}: {all}");
+        }
+    }
 }
 
 #[test]

@@ -108,6 +108,10 @@ pub(crate) fn parse(url: &str) -> Result<PgConnectOptions, StoreError> {
     let options = PgConnectOptions::from_str(url).map_err(|error| {
         StoreError::new(StoreErrorKind::Misconfigured, "the PostgreSQL URL cannot be read").caused_by(error)
     })?;
+    if options.get_host().contains(',') {
+        let text = "the PostgreSQL URL names several hosts: name one, or one address that always leads to the writer";
+        return Err(StoreError::new(StoreErrorKind::Misconfigured, text));
+    }
     // Poolers do not know the setting, and no number here has a fraction.
     let options = options.application_name("hubbub").extra_float_digits(None);
     Ok(if mutation::is(Mutation::AckEarly) { options.options([("synchronous_commit", "off")]) } else { options })
