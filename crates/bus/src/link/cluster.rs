@@ -263,9 +263,12 @@ impl View {
 }
 
 /// Of those that are part of the cluster rather than not, the newest view. Where another as new says that it holds a
-/// slot itself, it knows better: slots may be told wrongly for a long time by a third.
+/// slot itself, it knows better: slots may be told wrongly for a long time by a third. And who is said to hold a slot and
+/// knows nothing of it does not: then whoever else claims it does, however old the view.
 fn agreed(mut views: Vec<View>) -> Option<View> {
     views.retain(|view| !view.masters.is_empty());
+    let mut owned: Vec<(u64, Place, Vec<bool>)> = views.iter().filter_map(owned).collect();
+    owned.sort_by(|one, other| other.0.cmp(&one.0));
     let newest = views.iter().map(|view| (view.good, view.epoch)).max()?;
     views.retain(|view| (view.good, view.epoch) == newest);
     let first = views.first()?;
@@ -281,7 +284,12 @@ fn agreed(mut views: Vec<View>) -> Option<View> {
     }
     let mut masters: BTreeMap<Place, Ranges> = BTreeMap::new();
     for (slot, holder) in (0_u16..).zip(holders) {
-        let Some(holder) = holder else { continue };
+        let Some(mut holder) = holder else { continue };
+        let holds = |owned: &[bool]| owned.get(usize::from(slot)).is_some_and(|holds| *holds);
+        if owned.iter().any(|(_, place, slots)| place == holder && !holds(slots)) {
+            let claimant = owned.iter().find(|(_, _, slots)| holds(slots));
+            holder = claimant.map_or(holder, |(_, place, _)| place);
+        }
         let ranges = masters.entry(holder.clone()).or_default();
         match ranges.last_mut().filter(|(_, to)| to + 1 == slot) {
             Some((_, to)) => *to = slot,
@@ -290,6 +298,18 @@ fn agreed(mut views: Vec<View>) -> Option<View> {
     }
     // In the order of the addresses: the same cluster must always look the same.
     Some(View { masters: masters.into_iter().collect(), replicas: first.replicas.clone(), own: None, ..*first })
+}
+
+/// What a node says of itself: since when, who it is and which slots it holds.
+fn owned(view: &View) -> Option<(u64, Place, Vec<bool>)> {
+    let (place, ranges) = view.own.as_ref()?;
+    let mut slots = vec![false; SLOTS];
+    for (from, to) in ranges {
+        if let Some(held) = slots.get_mut(usize::from(*from)..=usize::from(*to)) {
+            held.fill(true);
+        }
+    }
+    Some((view.epoch, place.clone(), slots))
 }
 
 /// Reads the answers to `CLUSTER INFO` and `CLUSTER SLOTS` of the node at this place.
@@ -393,5 +413,14 @@ mod tests {
         let old = View { epoch: 6, ..view(right.clone(), Some(right[1].clone())) };
         let newer = agreed(vec![view(wrong, None), old]).unwrap().masters;
         assert_eq!(newer, [(place(1), vec![(0, 9)]), (place(2), vec![(10, 16_383)])], "an older claim does not count");
+        let known = vec![(place(1), vec![(0, 9)]), (place(2), vec![(10, 16_383)])];
+        let newest = View { epoch: 8, ..view(known, None) };
+        let one = view(right.clone(), Some(right[0].clone()));
+        let two = view(right.clone(), Some(right[1].clone()));
+        assert_eq!(
+            agreed(vec![newest, one, two]).unwrap().masters,
+            right,
+            "but who is said to hold it knows nothing of it"
+        );
     }
 }
