@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::Connection;
 use super::statement::{Bulk, query_as};
 use crate::append::PageQuery;
-use crate::replica::Tip;
 use crate::bulk::Column::Id;
+use crate::replica::Tip;
 
 static HEADS: Bulk = Bulk::new("SELECT id, head FROM rooms WHERE id IN (SELECT input.id FROM {input})", &[("id", Id)]);
 
