@@ -268,7 +268,7 @@ impl View {
 fn agreed(mut views: Vec<View>) -> Option<View> {
     views.retain(|view| !view.masters.is_empty());
     let mut owned: Vec<(u64, Place, Vec<bool>)> = views.iter().filter_map(owned).collect();
-    owned.sort_by(|one, other| other.0.cmp(&one.0));
+    owned.sort_by_key(|(epoch, ..)| std::cmp::Reverse(*epoch));
     let newest = views.iter().map(|view| (view.good, view.epoch)).max()?;
     views.retain(|view| (view.good, view.epoch) == newest);
     let first = views.first()?;
