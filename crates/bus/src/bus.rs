@@ -266,7 +266,13 @@ impl Bus {
             instance: shared.instance.clone(),
             name: shared.config.node.clone(),
             sessions: shared.sessions.len() as u64,
+            draining: shared.is_draining(),
         }])
+    }
+
+    /// Tells the other nodes that this one begins to stop ([`NodeLease::draining`]). Never blocks.
+    pub fn begin_drain(&self) {
+        self.0.shared.begin_drain();
     }
 
     /// Sends what is still queued, then drops this node's lease, sessions and counts at once, so that nobody waits for

@@ -69,6 +69,8 @@ pub(crate) struct Link {
     moved: AtomicBool,
     /// Rung when a shard is lost or says that it is not the right one: the layout of a cluster is looked up again.
     look: Notify,
+    /// Rung when the lease says something new; renewed soon anyway, where nobody hears it.
+    pub(crate) lease_changed: Notify,
     /// Scopes whose count could not be written, for when a shard is back.
     parked: Mutex<HashSet<Scope>>,
 }
@@ -83,6 +85,7 @@ impl Link {
             settling: Mutex::new(()),
             moved: AtomicBool::new(false),
             look: Notify::new(),
+            lease_changed: Notify::new(),
             parked: Mutex::new(HashSet::new()),
         }
     }

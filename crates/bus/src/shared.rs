@@ -31,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) link: Link,
     up: AtomicBool,
     closed: AtomicBool,
+    draining: AtomicBool,
     nodes_seen: AtomicUsize,
     handler: OnceLock<Handler>,
 }
@@ -51,6 +52,7 @@ impl Shared {
             loopback: Loopback::default(),
             up: AtomicBool::new(in_process),
             closed: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
             nodes_seen: AtomicUsize::new(1),
             handler: OnceLock::new(),
             metrics,
@@ -90,6 +92,15 @@ impl Shared {
 
     pub(crate) fn close(&self) -> bool {
         !self.closed.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.link.lease_changed.notify_waiters();
     }
 
     pub(crate) fn nodes_seen(&self) -> usize {

@@ -87,14 +87,14 @@ impl Default for AdmissionConfig {
 pub struct RebalanceConfig {
     /// Whether it does.
     pub enabled: bool,
-    /// Never more closes than this over any second; at least 1.
+    /// Never more closes than this over any second, by all nodes together; at least 1 each.
     pub closes_per_second: u64,
 }
 
 impl Default for RebalanceConfig {
     fn default() -> Self {
         // Two nodes of 5,000 that become four are even within 40 s, the waiting and the first trial included.
-        Self { enabled: true, closes_per_second: 100 }
+        Self { enabled: true, closes_per_second: 200 }
     }
 }
 

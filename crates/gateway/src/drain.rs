@@ -44,6 +44,7 @@ pub(crate) fn return_after_ms() -> u64 {
 pub(crate) async fn run(node: &Arc<Node>, accepting: &CancellationToken) {
     let drain = node.config.drain;
     node.draining.cancel();
+    node.chat.bus().begin_drain();
     let mut progress = Progress::begin(node);
     tokio::time::sleep(drain.grace).await;
     node.admission.close_door();

@@ -38,6 +38,11 @@ impl Tempo {
         Self { interval: even.min(EVEN_MAX).max(interval(per_second)), due: now }
     }
 
+    /// From the next turn on at most `per_second` over any second; 0: no limit.
+    pub(crate) fn change_to(&mut self, per_second: u64) {
+        self.interval = interval(per_second);
+    }
+
     /// How long so many turns take.
     pub(crate) fn lasts(&self, turns: usize) -> Duration {
         self.interval.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX))

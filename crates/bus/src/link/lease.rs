@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use super::server_kind;
 use super::shard::{Loss, Shard};
 use crate::config::BusDown;
-use crate::node::NodeLease;
+use crate::node::{self, NodeLease};
 use crate::shared::Shared;
 
 /// Renewals per lease: two may be lost.
@@ -64,7 +64,11 @@ pub(super) async fn run(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            // The others must know before they decide again whom to give away.
+            () = shared.link.lease_changed.notified() => {}
+        }
         if !shared.link.is_home(&shard) {
             continue;
         }
@@ -102,7 +106,7 @@ async fn renew(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisRe
         .key(keys.lease(&shared.instance))
         .key(keys.sessions(&shared.instance))
         .arg(&shared.instance)
-        .arg(&shared.config.node)
+        .arg(node::write_lease(&shared.config.node, shared.is_draining()))
         .arg(millis(shared.config.lease))
         .arg(millis(shared.config.lease + REMAINS))
         .arg(DEAD_MAX)
@@ -157,7 +161,12 @@ async fn list(shared: &Shared, commands: &mut MultiplexedConnection) -> Result<V
     }
     let found: Vec<(Option<String>, u64)> = pipeline.query_async(commands).await?;
     let leases = instances.into_iter().zip(found);
-    Ok(leases.filter_map(|(instance, (name, sessions))| Some(NodeLease { instance, name: name?, sessions })).collect())
+    let nodes = leases.filter_map(|(instance, (lease, sessions))| {
+        let lease = lease?;
+        let (name, draining) = node::read_lease(&lease);
+        Some(NodeLease { instance, name: name.to_owned(), sessions, draining })
+    });
+    Ok(nodes.collect())
 }
 
 pub(super) fn millis(duration: Duration) -> u64 {

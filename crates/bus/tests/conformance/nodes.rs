@@ -9,6 +9,7 @@ use crate::world::World;
 
 on_every_form! {
     a_node_lists_itself_and_its_sessions
+    a_node_that_drains_says_so
 }
 
 async fn a_node_lists_itself_and_its_sessions(world: World) {
@@ -27,6 +28,15 @@ async fn a_node_lists_itself_and_its_sessions(world: World) {
     node.bus.session_ended(SessionId::new());
     eventually(async || lists(1).await).await;
     assert_eq!(node.bus.nodes_seen(), 1);
+}
+
+async fn a_node_that_drains_says_so(world: World) {
+    let node = world.node("a").await;
+    let lease = async || node.bus.nodes().await.unwrap().remove(0);
+    assert!(!lease().await.draining);
+    node.bus.begin_drain();
+    eventually(async || lease().await.draining).await;
+    assert_eq!(lease().await.name, "a");
 }
 
 async fn names(bus: &Bus) -> Vec<String> {

@@ -55,11 +55,21 @@ pub(super) enum Say {
     InVain { closed: u64 },
 }
 
+/// Another node, as its lease tells.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Other {
+    pub instance: String,
+    pub sessions: u64,
+    pub draining: bool,
+}
+
 /// What follows from a look.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Verdict {
     /// How many to close until the next look.
     pub close: u64,
+    /// And how many in a second: this node's part of the whole cluster's pace.
+    pub per_second: u64,
     pub say: Option<Say>,
 }
 
@@ -93,7 +103,8 @@ struct Giving {
 
 /// What one node remembers from look to look.
 pub(super) struct Balance {
-    per_look: u64,
+    /// Of all nodes together.
+    per_second: u64,
     others: HashMap<String, Seen>,
     own: Option<u64>,
     /// Looks to let pass, whatever they show.
@@ -105,10 +116,10 @@ pub(super) struct Balance {
 }
 
 impl Balance {
-    /// At most `per_look` are closed between two looks.
-    pub(super) fn new(per_look: u64) -> Self {
+    /// All nodes that give clients away close at most `per_second` together.
+    pub(super) fn new(per_second: u64) -> Self {
         let (settle, patience, in_vain) = (SETTLE_LOOKS, 0, 0);
-        Self { per_look, others: HashMap::new(), own: None, settle, patience, in_vain, giving: None }
+        Self { per_second, others: HashMap::new(), own: None, settle, patience, in_vain, giving: None }
     }
 
     /// The others cannot be seen: whatever was known of them is old.
@@ -124,7 +135,7 @@ impl Balance {
     }
 
     /// Looks at the sessions of this node and of each other one that has a lease.
-    pub(super) fn look(&mut self, own: u64, others: &[(String, u64)]) -> Verdict {
+    pub(super) fn look(&mut self, own: u64, others: &[Other]) -> Verdict {
         self.see(own, others);
         if self.settle > 0 {
             self.settle -= 1;
@@ -132,10 +143,14 @@ impl Balance {
             return Verdict::default();
         }
         let share = self.share(own);
-        match self.giving.take() {
+        // Whoever has more than the share gives or may begin to: the pace is divided among all of them.
+        let givers = 1 + self.others.values().filter(|seen| seen.sessions > share).count() as u64;
+        let per_second = (self.per_second / givers).max(1);
+        let verdict = match self.giving.take() {
             Some(giving) => self.go_on(giving, own, share),
             None => self.begin(own, share),
-        }
+        };
+        Verdict { per_second, close: verdict.close.min(per_second.saturating_mul(LOOK_EVERY.as_secs())), ..verdict }
     }
 
     fn begin(&mut self, own: u64, share: u64) -> Verdict {
@@ -149,7 +164,7 @@ impl Balance {
         }
         // The trial is over at once, and everybody who comes back is back at the next look.
         self.giving = Some(Giving { from: own, closed: 0, round: 0, left: 0, is_settled: true });
-        Verdict { close: TRIAL.min(own - share).min(self.per_look), say: None }
+        Verdict { close: TRIAL.min(own - share), ..Verdict::default() }
     }
 
     fn go_on(&mut self, mut giving: Giving, own: u64, share: u64) -> Verdict {
@@ -171,26 +186,26 @@ impl Balance {
         }
         if own <= share {
             (self.patience, self.in_vain) = (0, 0);
-            return Verdict { close: 0, say: Some(Say::Even { own, share }) };
+            return Verdict { say: Some(Say::Even { own, share }), ..Verdict::default() };
         }
         self.giving = Some(giving);
-        Verdict { close: self.per_look.min(own - share), say }
+        Verdict { close: own - share, say, ..Verdict::default() }
     }
 
     fn give_up(&mut self, closed: u64) -> Verdict {
         self.patience = IN_VAIN_LOOKS.saturating_mul(1 << self.in_vain.min(16)).min(IN_VAIN_LOOKS_MAX);
         self.in_vain += 1;
-        Verdict { close: 0, say: (self.in_vain == 1).then_some(Say::InVain { closed }) }
+        Verdict { say: (self.in_vain == 1).then_some(Say::InVain { closed }), ..Verdict::default() }
     }
 
     /// Notes how the cluster has changed since the last look.
-    fn see(&mut self, own: u64, others: &[(String, u64)]) {
+    fn see(&mut self, own: u64, others: &[Other]) {
         let known = self.others.len();
-        self.others.retain(|name, _| others.iter().any(|(other, _)| other == name));
+        self.others.retain(|name, _| others.iter().any(|other| other.instance == *name));
         let mut changed = self.others.len() != known;
-        for (name, sessions) in others {
-            let Some(seen) = self.others.get_mut(name) else {
-                self.others.insert(name.clone(), Seen { sessions: *sessions, peak: *sessions });
+        for Other { instance, sessions, .. } in others {
+            let Some(seen) = self.others.get_mut(instance) else {
+                self.others.insert(instance.clone(), Seen { sessions: *sessions, peak: *sessions });
                 changed = true;
                 continue;
             };
@@ -203,7 +218,8 @@ impl Balance {
             }
             seen.sessions = *sessions;
         }
-        if changed {
+        // A node that drains sends its clients here at a pace of its own; two paces would add up.
+        if changed || others.iter().any(|other| other.draining) {
             (self.settle, self.patience, self.in_vain) = (self.settle.max(SETTLE_LOOKS), 0, 0);
         }
         if self.own.is_some_and(|before| own > before + before / MOVED_PART + JUMPED_SESSIONS) {

@@ -2,13 +2,14 @@
 //! otherwise, since nobody who chats has a reason to connect anew.
 //!
 //! Owns whom it asks to go and how fast. Must never decide how many: that is [`balance`]. Must never close anybody while
-//! the node drains, or while nobody could tell how the others are.
+//! this node drains or another one does, or while nobody could tell how the others are.
 
 mod balance;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use hubbub_bus::NodeLease;
 use hubbub_protocol::CloseCode;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,7 @@ use crate::drain::return_after_ms;
 use crate::link::Link;
 use crate::node::Node;
 use crate::tempo::Tempo;
-use balance::{Balance, LOOK_EVERY, Say};
+use balance::{Balance, LOOK_EVERY, Other, Say};
 
 /// Who connected more recently stays: a client that is sent straight back here must not be closed over and over.
 const AGE_MIN: Duration = Duration::from_secs(10);
@@ -35,9 +36,8 @@ pub(crate) async fn run(node: Arc<Node>, stop: CancellationToken) {
 }
 
 async fn watch(node: &Node) {
-    let per_second = node.config.rebalance.closes_per_second.max(1);
-    let mut balance = Balance::new(per_second.saturating_mul(LOOK_EVERY.as_secs()));
-    let mut tempo = Tempo::at_most(per_second, Instant::now());
+    let mut balance = Balance::new(node.config.rebalance.closes_per_second);
+    let mut tempo = Tempo::at_most(1, Instant::now());
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -50,11 +50,14 @@ async fn watch(node: &Node) {
             continue;
         };
         let others = leases.into_iter().filter(|lease| lease.instance != bus.instance());
-        let others: Vec<(String, u64)> = others.map(|lease| (lease.instance, lease.sessions)).collect();
+        let others: Vec<Other> = others
+            .map(|NodeLease { instance, sessions, draining, .. }| Other { instance, sessions, draining })
+            .collect();
         let verdict = balance.look(sessions(node).len() as u64, &others);
         if let Some(say) = verdict.say {
             tell(say);
         }
+        tempo.change_to(verdict.per_second);
         let closed = close(node, &mut tempo, verdict.close).await;
         balance.closed(closed);
     }

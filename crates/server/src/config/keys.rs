@@ -257,8 +257,8 @@ pub(crate) static KEYS: &[Key] = &[
     key!(
         rebalance.closes_per_second,
         Kind::Number { min: 1, max: COUNT_MAX },
-        "Never more of those closes than this over any second. With 100, two nodes of 5,000 that become four are even \
-         within 40 s."
+        "Never more of those closes than this over any second, by all nodes together, and none while a node drains. With \
+         200, two nodes of 5,000 that become four are even within 40 s."
     ),
     key!(limits.body_chars_max, COUNT, "Longest message body, in Unicode scalar values; over it: 10003."),
     key!(limits.frame_bytes_max, SIZE, "Largest WebSocket frame; over it: close 1009."),

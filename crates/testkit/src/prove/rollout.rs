@@ -158,9 +158,7 @@ fn read(config: &RolloutConfig, report: &Load, during: (i64, i64)) -> Result<Vec
     for name in ["lost", "doubled", "reordered", "contradicted"] {
         figures.push(Figure::new(name, report.judged(name)?, "").at_most(0.0));
     }
-    // Each of the two nodes that have more than their share closes at the pace.
-    let closing = if config.event == Event::ScaleUp { 2.0 } else { 1.0 };
-    let pace = f64::from(config.pace) * closing;
+    let pace = f64::from(config.pace);
     let reconnects = Figure::new("reconnects, most in a second", opened, "/s");
     let closes = Figure::new("closes, most in a second", dropped, "/s");
     if config.event == Event::Kill {

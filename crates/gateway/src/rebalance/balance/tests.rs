@@ -13,8 +13,8 @@ use super::*;
 const STEPS: usize = 10;
 const STEPS_PER_LOOK: usize = 2 * STEPS;
 
-/// Closes a second, as configured.
-const PER_SECOND: u64 = 100;
+/// Closes a second of all nodes together, as configured.
+const PER_SECOND: u64 = 200;
 
 /// Who decides where a client connects.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,8 +29,10 @@ struct Model {
     name: String,
     sessions: u64,
     takes: bool,
+    draining: bool,
     balance: Balance,
     to_close: u64,
+    per_second: u64,
     closing: u64,
     closed: u64,
 }
@@ -57,8 +59,10 @@ impl World {
             name: format!("node-{}", self.nodes.len()),
             sessions,
             takes: true,
-            balance: Balance::new(PER_SECOND * 2),
+            draining: false,
+            balance: Balance::new(PER_SECOND),
             to_close: 0,
+            per_second: 0,
             closing: 0,
             closed: 0,
         });
@@ -83,16 +87,18 @@ impl World {
     }
 
     fn look(&mut self, node: usize) {
-        let others: Vec<(String, u64)> = (0..self.nodes.len())
-            .filter(|other| *other != node)
-            .map(|other| (self.nodes[other].name.clone(), self.nodes[other].sessions))
-            .collect();
+        let others = self.nodes.iter().enumerate().filter(|(other, _)| *other != node).map(|(_, other)| Other {
+            instance: other.name.clone(),
+            sessions: other.sessions,
+            draining: other.draining,
+        });
+        let others: Vec<Other> = others.collect();
         let model = &mut self.nodes[node];
         let closed = model.closing - model.to_close;
         model.balance.closed(closed);
         let verdict = model.balance.look(model.sessions, &others);
         assert!(verdict.close <= PER_SECOND * 2);
-        (model.closing, model.to_close) = (verdict.close, verdict.close);
+        (model.closing, model.to_close, model.per_second) = (verdict.close, verdict.close, verdict.per_second);
     }
 
     fn run(&mut self, seconds: usize) {
@@ -109,7 +115,9 @@ impl World {
                 if (self.step + node * 7).is_multiple_of(STEPS_PER_LOOK) {
                     self.look(node);
                 }
-                for _ in 0..self.nodes[node].to_close.min(PER_SECOND / STEPS as u64) {
+                let (steps, step) = (STEPS as u64, (self.step % STEPS) as u64);
+                let until = |step: u64| self.nodes[node].per_second * step / steps;
+                for _ in 0..self.nodes[node].to_close.min(until(step + 1) - until(step)) {
                     self.lose(node);
                     let model = &mut self.nodes[node];
                     (model.to_close, model.closed) = (model.to_close - 1, model.closed + 1);
@@ -257,8 +265,47 @@ fn a_node_that_is_not_ready_yet_costs_a_few_and_gets_its_share_once_it_is() {
 }
 
 #[test]
+fn all_who_give_keep_one_pace() {
+    let mut world = World::new(Balancer::LeastConnections, 8, &[3_000, 3_000, 3_000]);
+    world.run(20);
+    world.add(0);
+    let mut most = 0;
+    for _ in 0..60 {
+        let before = world.closed();
+        world.run(1);
+        most = most.max(world.closed() - before);
+    }
+    assert!(world.is_even(), "{:?}", world.sessions());
+    assert!((PER_SECOND / 2..=PER_SECOND).contains(&most), "{most}");
+}
+
+#[test]
+fn nobody_gives_while_a_node_drains() {
+    let mut world = World::new(Balancer::LeastConnections, 9, &[3_000, 3_000, 3_000]);
+    world.run(20);
+    world.add(0);
+    // Long enough for the trial to have helped: now they give.
+    world.run(16);
+    let before = world.closed();
+    assert!(before > TRIAL * 3, "{before}");
+    (world.nodes[1].takes, world.nodes[1].draining) = (false, true);
+    // Whoever has looked already goes on until it looks again.
+    world.run(2);
+    let before = world.closed();
+    world.run(60);
+    assert_eq!(world.closed(), before);
+    world.nodes.remove(1);
+    world.run(60);
+    assert!(world.is_even(), "{:?}", world.sessions());
+}
+
+fn other(sessions: u64) -> Other {
+    Other { instance: "other".to_owned(), sessions, draining: false }
+}
+
+#[test]
 fn who_cannot_see_the_others_keeps_everybody() {
-    let others = [("other".to_owned(), 0)];
+    let others = [other(0)];
     let mut balance = Balance::new(200);
     let first = (0..10).find(|_| balance.look(1_000, &others).close > 0);
     assert_eq!(first, Some(SETTLE_LOOKS), "once, after the first looks");
@@ -275,17 +322,17 @@ fn what_comes_of_it_is_said_once() {
     let mut balance = Balance::new(200);
     let mut said = Vec::new();
     for _ in 0..500 {
-        let verdict = balance.look(1_000, &[("other".to_owned(), 0)]);
+        let verdict = balance.look(1_000, &[other(0)]);
         said.extend(verdict.say);
         balance.closed(verdict.close);
     }
     assert_eq!(said, [Say::InVain { closed: TRIAL }]);
-    let (mut own, mut other) = (1_000, 1);
+    let (mut own, mut theirs) = (1_000, 1);
     for _ in 0..500 {
-        let verdict = balance.look(own, &[("other".to_owned(), other)]);
+        let verdict = balance.look(own, &[other(theirs)]);
         said.extend(verdict.say);
         balance.closed(verdict.close);
-        (own, other) = (own - verdict.close, other + verdict.close);
+        (own, theirs) = (own - verdict.close, theirs + verdict.close);
     }
     assert_eq!(said.len(), 3, "{said:?}");
     assert!(

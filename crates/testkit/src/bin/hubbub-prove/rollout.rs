@@ -17,9 +17,10 @@ pub(crate) struct Options {
     /// Messages a second.
     #[arg(long, default_value_t = 500.0)]
     rate: f64,
-    /// Closes a second of a drain (`drain.closes_per_second`) and of the rebalance.
-    #[arg(long, default_value_t = 100)]
-    pace: u32,
+    /// Closes a second of a drain (`drain.closes_per_second`) and of the rebalance; unless given, 100, and 200 for a
+    /// scale-up.
+    #[arg(long)]
+    pace: Option<u32>,
     /// The build that the nodes begin with; unless given, the same one.
     #[arg(long, value_name = "BIN")]
     previous: Option<PathBuf>,
@@ -38,7 +39,8 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<bool> {
-    let Options { clients, rate, pace, kill, scale_up, .. } = *options;
+    let Options { clients, rate, kill, scale_up, .. } = *options;
+    let pace = options.pace.unwrap_or(if scale_up { 200 } else { 100 });
     let event = match (kill, scale_up) {
         (true, _) => Event::Kill,
         (_, true) => Event::ScaleUp,
