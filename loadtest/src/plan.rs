@@ -36,6 +36,8 @@ pub struct Workload {
     pub cores: f64,
     /// Memory of a node, in bytes.
     pub memory_bytes: f64,
+    /// Connections that a node may hold, whatever room it has for more: what is lost with it has to come back elsewhere.
+    pub connections_per_node: f64,
     /// The part of a processor and of the memory that may be used at the busiest hour, above 0 to 1.
     pub utilisation: f64,
     /// Nodes that may be gone at the busiest hour without anybody feeling it.
@@ -57,6 +59,7 @@ impl Default for Workload {
             tls: true,
             cores: 2.0,
             memory_bytes: 2.0 * 1_073_741_824.0,
+            connections_per_node: 50_000.0,
             utilisation: 0.5,
             spare: 1.0,
         }
@@ -85,6 +88,8 @@ const MESSAGE_REDIS: Price = price(12e-6, "bench fanout, many rooms: 10 × 1.2 �
 /// A node's processor for one connect with token and subscription.
 const ACCEPT_TLS: Price = price(255e-6, "bench accept, TLS: 255 µs");
 const ACCEPT_PLAIN: Price = price(78e-6, "bench accept, plain: 78 µs");
+/// A node's processor for a second of one connection that says nothing: its heartbeats.
+const IDLE: Price = price(1.2e-6, "10,000 idle connections: 0.62 s in 50 s");
 /// A node's memory for one connection that follows one room.
 const CONNECTION_TLS: Price = price(10_470.0, "bench idle, TLS, one room: 10.5 kB");
 const CONNECTION_PLAIN: Price = price(2_632.0, "bench idle, plain, one room: 2.6 kB");
@@ -96,8 +101,8 @@ const NODE: Price = price(30e6, "bench start: at most 30 MB");
 const CONNECTION_REDIS: Price = price(830.0, "crates/bus/README.md: 83 MB for 100,000");
 /// The frame of an event around its body, as JSON.
 const EVENT: Price = price(278.0, "406 B for a body of 128 B");
-/// What a message takes on disk beside its body, rows and indexes of message and event.
-const STORED: Price = price(582.0, "docs/moving.md: 71 MB for 100,000 of 128 B");
+/// What a message takes on disk beside its body, which stands in the message and in its event: rows and indexes.
+const STORED: Price = price(714.0, "PostgreSQL 15: 91 MB for 100,000 of 100 B");
 
 /// A line of the answer.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -149,6 +154,7 @@ pub fn check(workload: &Workload) -> Result<(), String> {
         ("connections-per-user", workload.connections_per_user),
         ("cores", workload.cores),
         ("memory", workload.memory_bytes),
+        ("per-node", workload.connections_per_node),
     ];
     let natural = [
         ("messages-per-hour", workload.messages_per_hour),
@@ -211,11 +217,13 @@ pub fn plan(workload: &Workload) -> Plan {
     row("messages", load.messages, "per_second", hourly);
     row("deliveries", load.deliveries, "per_second", format!("messages × {} listeners", workload.listeners));
 
-    let node_cores = load.messages * MESSAGE.amount + load.deliveries * DELIVERY.amount;
+    let node_cores =
+        load.connections * IDLE.amount + load.messages * MESSAGE.amount + load.deliveries * DELIVERY.amount;
     let per_connection = connection_bytes(workload);
     let nodes = nodes(workload, &load, node_cores, per_connection);
     row("nodes", nodes.count, "count", nodes.how);
-    row("processors of all nodes, busy", node_cores, "cores", format!("{}; {}", MESSAGE.source, DELIVERY.source));
+    let prices = format!("{}; {}; {}", MESSAGE.source, DELIVERY.source, IDLE.source);
+    row("processors of all nodes, busy", node_cores, "cores", prices);
     let working = (nodes.count - workload.spare).max(1.0);
     let held = load.connections / working;
     let connection = if workload.tls { CONNECTION_TLS } else { CONNECTION_PLAIN };
@@ -240,16 +248,18 @@ struct Nodes {
     how: String,
 }
 
-/// As many as the processors ask for, or the memory, whichever is more; then the spare ones.
+/// As many as the processors, the memory or the bound of a node ask for, whichever is most; then the spare ones.
 fn nodes(workload: &Workload, load: &Load, cores: f64, per_connection: f64) -> Nodes {
     let by_cores = (cores / (workload.cores * workload.utilisation)).ceil();
     let room = workload.memory_bytes * workload.utilisation - NODE.amount;
     let by_memory = (load.connections * per_connection / room).ceil();
-    let count = by_cores.max(by_memory).max(1.0) + workload.spare;
+    let by_bound = (load.connections / workload.connections_per_node).ceil();
+    let count = by_cores.max(by_memory).max(by_bound).max(1.0) + workload.spare;
     let how = format!(
-        "the larger of {} by processors and {} by memory, at {} of each, and {} to spare",
+        "the most of {} by processors, {} by memory, {} by connections a node, at {} of both, and {} to spare",
         units::short(by_cores),
         units::short(by_memory),
+        units::short(by_bound),
         units::percent(workload.utilisation),
         units::short(workload.spare)
     );
@@ -279,7 +289,7 @@ const ACCEPTS_PER_SECOND: f64 = 2_000.0;
 
 /// What stands behind the nodes, and between them and people.
 fn behind(workload: &Workload, load: &Load) -> Vec<Row> {
-    let stored = STORED.amount + workload.body_bytes;
+    let stored = STORED.amount + 2.0 * workload.body_bytes;
     let kept = load.messages * HOUR * workload.hours_per_day * workload.days;
     let frame = EVENT.amount + workload.body_bytes;
     let row = |what, value, unit, how: String| Row { what, value, unit, how };
@@ -337,6 +347,7 @@ mod tests {
             rooms_per_connection: 1.0,
             cores: 8.0,
             memory_bytes: 16.0 * 1_073_741_824.0,
+            connections_per_node: 2e6,
             ..Workload::default()
         };
         let plan = plan(&workload);
@@ -346,13 +357,16 @@ mod tests {
 
     #[test]
     fn more_of_anything_never_takes_fewer_nodes() {
-        let by_memory = Workload { users: 2e6, ..Workload::default() };
+        let by_memory = Workload { users: 2e6, connections_per_node: 1e9, ..Workload::default() };
+        let by_bound = Workload { connections_per_node: 10_000.0, ..by_memory };
         let by_cores = Workload { memory_bytes: 1e12, listeners: 1_000.0, ..by_memory };
         let more = [
             (by_memory, Workload { users: 4e6, ..by_memory }),
             (by_memory, Workload { rooms_per_connection: 500.0, ..by_memory }),
             (by_memory, Workload { utilisation: 0.2, ..by_memory }),
             (by_memory, Workload { spare: 3.0, ..by_memory }),
+            (by_memory, by_bound),
+            (by_bound, Workload { online: 0.6, ..by_bound }),
             (by_cores, Workload { messages_per_hour: 60.0, ..by_cores }),
             (by_cores, Workload { listeners: 3_000.0, ..by_cores }),
             (by_cores, Workload { cores: 1.0, ..by_cores }),

@@ -45,6 +45,9 @@ pub(super) struct Plan {
     /// Memory of a node, in GiB
     #[arg(long, default_value_t = Workload::default().memory_bytes / GIB, value_name = "GIB")]
     memory: f64,
+    /// Connections that a node may hold at most: they come to the others when it is lost
+    #[arg(long, default_value_t = Workload::default().connections_per_node)]
+    per_node: f64,
     /// The part of both that may be busy at that hour
     #[arg(long, default_value_t = Workload::default().utilisation)]
     utilisation: f64,
@@ -73,6 +76,7 @@ pub(super) fn run(options: &Plan) -> Result<(), Failure> {
         tls: !options.plain,
         cores: options.cores,
         memory_bytes: options.memory * GIB,
+        connections_per_node: options.per_node,
         utilisation: options.utilisation,
         spare: options.spare,
     };
