@@ -22,6 +22,7 @@ mod places;
 mod rebalance;
 mod session;
 mod signing;
+pub mod tally;
 mod tempo;
 pub mod tls;
 pub mod transport;
