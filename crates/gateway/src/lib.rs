@@ -24,6 +24,7 @@ mod pulse;
 mod rebalance;
 mod session;
 mod signing;
+pub mod tally;
 mod tempo;
 pub mod tls;
 pub mod transport;
