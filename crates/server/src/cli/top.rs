@@ -233,3 +233,6 @@ async fn any_of(signals: &mut [tokio::signal::unix::Signal]) {
     })
     .await;
 }
+
+#[cfg(test)]
+mod tests;
