@@ -127,6 +127,10 @@ fn the_bar_stays_on_its_node_and_in_sight() {
     assert!(drawn(&state, &view, 80, 24).contains("▸node-29"), "others come and go");
     press(&mut view, &state, &[KeyCode::Home]);
     assert!(drawn(&state, &view, 80, 24).contains("▸a-new-one"));
+    // A node that came back elsewhere has the name of the one that is gone.
+    state.take(look("10.0.1.2:1", 1, page("a-new-one", 1), |last| last.node.instance = "another".into()));
+    press(&mut view, &state, &[KeyCode::Down, KeyCode::Down]);
+    assert!(drawn(&state, &view, 80, 24).contains("▸node-00"), "names are not unique");
 }
 
 #[test]
