@@ -22,6 +22,8 @@ mod ops;
 mod phases;
 mod places;
 mod planned;
+mod proxies;
+mod pulse;
 mod restore;
 mod rooms;
 mod slow;
