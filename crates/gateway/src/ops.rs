@@ -76,15 +76,9 @@ impl Health {
     #[must_use]
     pub fn new(registry: Registry, config: Value) -> Arc<Self> {
         let stage = Mutex::new(Stage::Starting("starting".to_owned()));
-        Arc::new(Self {
-            stage,
-            node: OnceLock::new(),
-            pulse: OnceLock::new(),
-            drain_asked: CancellationToken::new(),
-            registry,
-            config,
-            started: Instant::now(),
-        })
+        let (pulse, drain_asked) = (OnceLock::new(), CancellationToken::new());
+        let started = Instant::now();
+        Arc::new(Self { stage, node: OnceLock::new(), pulse, drain_asked, registry, config, started })
     }
 
     /// Resolves when somebody has asked over the ops port that the process stops.
