@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use hubbub_chat::Limits;
 use hubbub_protocol::{ErrorCode, Refusal};
 use parking_lot::Mutex;
 use rand::RngExt;
@@ -56,11 +58,37 @@ impl Reason {
     }
 }
 
-/// The bounds and what they count.
-pub(crate) struct Admission {
+/// How many of each there may be; 0 means no limit.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
     unauthenticated_max: u64,
     per_address_max: u64,
     connections_max: u64,
+    /// In bytes; none: from the container.
+    memory_max: Option<u64>,
+}
+
+impl Bounds {
+    /// Where `limits.connections_per_address` is 0 clients share an address, as behind a proxy, and nothing is counted by it
+    /// here either.
+    pub(crate) fn new(config: &AdmissionConfig, limits: &Limits) -> Self {
+        let per_address_max = match (config.unauthenticated_per_address, limits.connections_per_address) {
+            (0, _) | (_, 0) => 0,
+            // Whoever lets more connect from an address lets them come back at once too.
+            (strangers, connections) => strangers.max(connections),
+        };
+        Self {
+            unauthenticated_max: config.unauthenticated_max,
+            per_address_max,
+            connections_max: limits.connections_per_node,
+            memory_max: config.memory_max,
+        }
+    }
+}
+
+/// The bounds and what they count.
+pub(crate) struct Admission {
+    bounds: ArcSwap<Bounds>,
     memory: Arc<MemoryMark>,
     metrics: Arc<Metrics>,
     /// Seats taken by WebSockets and by handshakes that are about to become one.
@@ -74,24 +102,10 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    /// An open door. `connections_max` of 0 means no limit, and so does `connections_per_address` of 0: then clients share
-    /// an address, as behind a proxy, and nothing is counted by it here either.
-    pub(crate) fn new(
-        config: &AdmissionConfig,
-        connections_max: u64,
-        connections_per_address: u64,
-        memory: Arc<MemoryMark>,
-        metrics: Arc<Metrics>,
-    ) -> Arc<Self> {
-        let per_address_max = match (config.unauthenticated_per_address, connections_per_address) {
-            (0, _) | (_, 0) => 0,
-            // Whoever lets more connect from an address lets them come back at once too.
-            (strangers, connections) => strangers.max(connections),
-        };
+    /// An open door.
+    pub(crate) fn new(bounds: Bounds, memory: Arc<MemoryMark>, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
-            unauthenticated_max: config.unauthenticated_max,
-            per_address_max,
-            connections_max,
+            bounds: ArcSwap::from_pointee(bounds),
             memory,
             metrics,
             seated: AtomicU64::new(0),
@@ -99,6 +113,12 @@ impl Admission {
             strangers: Mutex::default(),
             closed: CancellationToken::new(),
         })
+    }
+
+    /// From now on these bounds hold, for those who come.
+    pub(crate) fn change(&self, bounds: Bounds) {
+        self.memory.change(bounds.memory_max);
+        self.bounds.store(Arc::new(bounds));
     }
 
     /// Takes no new WebSockets from now on.
@@ -117,9 +137,10 @@ impl Admission {
     }
 
     fn refuses_at(&self, seated: u64) -> Option<Reason> {
+        let max = self.bounds.load().connections_max;
         if self.closed.is_cancelled() {
             Some(Reason::Draining)
-        } else if self.connections_max != 0 && seated >= self.connections_max {
+        } else if max != 0 && seated >= max {
             Some(Reason::Full)
         } else {
             self.memory.is_over().then_some(Reason::Memory)
@@ -143,7 +164,8 @@ impl Admission {
     pub(crate) fn enter_unauthenticated(self: &Arc<Self>, knock: &Knock) -> Result<Unauthenticated, Refusal> {
         let before = self.unauthenticated.fetch_add(1, Ordering::AcqRel);
         let mut entered = Unauthenticated { admission: Arc::clone(self), stranger: None };
-        if self.unauthenticated_max != 0 && before >= self.unauthenticated_max {
+        let max = self.bounds.load().unauthenticated_max;
+        if max != 0 && before >= max {
             return Err(self.refuse(Reason::Unauthenticated));
         }
         entered.stranger = knock.hand_over();
@@ -153,17 +175,19 @@ impl Admission {
     /// Counts a socket over which nobody has proved anything yet; none when its address has as many as may be. That is a refusal
     /// already, since most of a flood never ask for anything that could be answered.
     pub(crate) fn knock(self: &Arc<Self>, address: IpAddr) -> Option<Stranger> {
-        let address = household(address);
-        if self.per_address_max != 0 {
-            let mut strangers = self.strangers.lock();
-            let count = strangers.entry(address).or_default();
-            if *count >= self.per_address_max {
-                self.metrics.refused_admission(Reason::Address);
-                return None;
-            }
-            *count += 1;
+        let max = self.bounds.load().per_address_max;
+        if max == 0 {
+            return Some(Stranger { admission: Arc::clone(self), address: None });
         }
-        Some(Stranger { admission: Arc::clone(self), address })
+        let address = household(address);
+        let mut strangers = self.strangers.lock();
+        let count = strangers.entry(address).or_default();
+        if *count >= max {
+            self.metrics.refused_admission(Reason::Address);
+            return None;
+        }
+        *count += 1;
+        Some(Stranger { admission: Arc::clone(self), address: Some(address) })
     }
 
     fn refuse(&self, reason: Reason) -> Refusal {
@@ -202,16 +226,18 @@ impl Drop for Unauthenticated {
 /// A socket that has not proved anything yet and counts for its address, until dropped.
 pub(crate) struct Stranger {
     admission: Arc<Admission>,
-    address: IpAddr,
+    /// None: came while addresses were not counted.
+    address: Option<IpAddr>,
 }
 
 impl Drop for Stranger {
     fn drop(&mut self) {
+        let Some(address) = self.address else { return };
         let mut strangers = self.admission.strangers.lock();
-        if let Some(count) = strangers.get_mut(&self.address) {
+        if let Some(count) = strangers.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
-                strangers.remove(&self.address);
+                strangers.remove(&address);
             }
         }
     }
@@ -274,9 +300,13 @@ mod tests {
     use super::*;
 
     fn door(per_address: u64, connections_per_address: u64) -> Arc<Admission> {
-        let config = AdmissionConfig { unauthenticated_per_address: per_address, ..AdmissionConfig::default() };
         let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
-        Admission::new(&config, 0, connections_per_address, MemoryMark::none(), metrics)
+        Admission::new(bounds(per_address, connections_per_address), MemoryMark::none(), metrics)
+    }
+
+    fn bounds(per_address: u64, connections_per_address: u64) -> Bounds {
+        let config = AdmissionConfig { unauthenticated_per_address: per_address, ..AdmissionConfig::default() };
+        Bounds::new(&config, &Limits { connections_per_address, ..Limits::default() })
     }
 
     #[test]
@@ -293,6 +323,20 @@ mod tests {
         assert!(door.knock(neighbour).is_some(), "and the place is free again");
         drop((inside, elsewhere));
         assert!(door.strangers.lock().is_empty(), "nothing is remembered of those who have gone");
+    }
+
+    #[test]
+    fn who_came_while_addresses_were_not_counted_is_not_taken_off_the_count() {
+        let address = "10.0.0.1".parse().unwrap();
+        let door = door(1, 0);
+        let before = door.knock(address);
+        door.change(bounds(1, 1));
+        let first = door.knock(address);
+        assert!(first.is_some());
+        drop(before);
+        assert!(door.knock(address).is_none(), "the first is still there");
+        drop(first);
+        assert!(door.knock(address).is_some());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -56,7 +57,7 @@ pub struct Health {
     drain_asked: CancellationToken,
     registry: Registry,
     /// The effective configuration with its secrets masked.
-    config: Value,
+    config: ArcSwap<Value>,
 }
 
 impl Health {
@@ -64,7 +65,13 @@ impl Health {
     #[must_use]
     pub fn new(registry: Registry, config: Value) -> Arc<Self> {
         let stage = Mutex::new(Stage::Starting("starting".to_owned()));
-        Arc::new(Self { stage, node: OnceLock::new(), drain_asked: CancellationToken::new(), registry, config })
+        let (config, drain_asked) = (ArcSwap::from_pointee(config), CancellationToken::new());
+        Arc::new(Self { stage, node: OnceLock::new(), drain_asked, registry, config })
+    }
+
+    /// Shows another configuration from now on; it must hold no secret.
+    pub fn show_config(&self, config: Value) {
+        self.config.store(Arc::new(config));
     }
 
     /// Resolves when somebody has asked over the ops port that the process stops.
@@ -120,7 +127,7 @@ impl Health {
         let redis = if node.chat.bus().is_shared() { up(bus) } else { "none" };
         let mut body = json!({
             "status": status,
-            "node": node.config.node,
+            "node": node.config().node,
             "degraded": degraded,
             "dependencies": { "database": up(store), "redis": redis },
         });
@@ -155,7 +162,7 @@ impl Ops {
             .route("/livez", get(async || "ok\n"))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
-            .route("/debug/config", get(async |State(health): State<Arc<Health>>| debug(&health.config)))
+            .route("/debug/config", get(async |State(health): State<Arc<Health>>| debug(&health.config.load())))
             .route("/debug/rooms", get(rooms))
             .route("/debug/connections", get(connections))
             .route("/debug/tasks", get(tasks))

@@ -143,6 +143,7 @@ impl hyper::service::Service<Request<Incoming>> for Front {
             }
             if !is_upgrade {
                 request.extensions_mut().insert(knock);
+                request.extensions_mut().insert(address);
                 let response = super::api::serve(Arc::clone(&node), request).await;
                 return Ok(keep_if_there_is_room(&node, response));
             }

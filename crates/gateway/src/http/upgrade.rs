@@ -58,6 +58,7 @@ pub(super) async fn answer(
         Err(Denied::Refused(refusal)) => {
             if refusal.code.code() / 10_000 == 2 {
                 node.metrics.auth_failed(refusal.code.name());
+                identify::not_signed_on(Some(address), &refusal);
             }
             (respond::refused(&refusal), None)
         }
@@ -98,13 +99,13 @@ async fn accept(
     identify::check_origin(node, headers, request.uri())?;
     let seat = node.admission.take_seat()?;
     let place = node.chat.enter_address(address).await?;
-    let proof = prove(node, headers).await?;
+    let proof = prove(node, headers, address).await?;
     let unauthenticated = match proof {
         Proof::None => Some(node.admission.enter_unauthenticated(knock)?),
         Proof::Identity(..) | Proof::Refused(_) => None,
     };
     let extensions = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|value| value.to_str().ok());
-    let agreement = if node.config.deflate { handshake::negotiate_deflate(extensions) } else { None };
+    let agreement = if node.config().deflate { handshake::negotiate_deflate(extensions) } else { None };
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let answer = response.headers_mut();
@@ -154,7 +155,7 @@ fn choose_codec(headers: &HeaderMap) -> Result<(Codec, bool), Refusal> {
 
 /// Checks every identity that was presented. A refusal is HTTP where the client can read it, and waits for the
 /// socket where it cannot: a browser shows no answer to a failed handshake.
-async fn prove(node: &Arc<Node>, headers: &HeaderMap) -> Result<Proof, Refusal> {
+async fn prove(node: &Arc<Node>, headers: &HeaderMap, address: IpAddr) -> Result<Proof, Refusal> {
     let Presented { tokens, readable } = identify::presented(node, headers)?;
     if tokens.is_empty() {
         return Ok(Proof::None);
@@ -167,6 +168,7 @@ async fn prove(node: &Arc<Node>, headers: &HeaderMap) -> Result<Proof, Refusal> 
     match proved.await {
         Err(refusal) if !readable => {
             node.metrics.auth_failed(refusal.code.name());
+            identify::not_signed_on(Some(address), &refusal);
             Ok(Proof::Refused(refusal))
         }
         outcome => outcome,
