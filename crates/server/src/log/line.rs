@@ -78,18 +78,22 @@ impl Form {
     fn begin(&self, level: &Level, target: &str) -> Line {
         let mut text = String::with_capacity(LINE_BYTES);
         let now = Timestamp::now();
-        // Writing to a text never fails.
         match self {
             Self::Json { .. } => {
-                drop(write!(text, "{{\"timestamp\":\"{now}\",\"level\":\"{level}\",\"target\":\"{target}\""));
+                put(&mut text, format_args!("{{\"timestamp\":\"{now}\",\"level\":\"{level}\",\"target\":\"{target}\""));
             }
             Self::Pretty { colours: true } => {
-                drop(write!(text, "\x1b[2m{now}\x1b[0m {}{level:>5}\x1b[0m \x1b[2m{target}:\x1b[0m", colour(level)));
+                put(&mut text, format_args!("\x1b[2m{now}\x1b[0m {}{level:>5}\x1b[0m \x1b[2m{target}:\x1b[0m", colour(level)));
             }
-            Self::Pretty { colours: false } => drop(write!(text, "{now} {level:>5} {target}:")),
+            Self::Pretty { colours: false } => put(&mut text, format_args!("{now} {level:>5} {target}:")),
         }
         Line { is_json: matches!(self, Self::Json { .. }), text }
     }
+}
+
+fn put(text: &mut String, words: fmt::Arguments<'_>) {
+    // Writing to a text never fails.
+    text.write_fmt(words).ok();
 }
 
 fn colour(level: &Level) -> &'static str {
@@ -115,16 +119,16 @@ impl Line {
             return false;
         }
         match (self.is_json, name) {
-            (true, _) => drop(write!(self.text, ",\"{name}\":")),
+            (true, _) => put(&mut self.text, format_args!(",\"{name}\":")),
             (false, MESSAGE) => self.text.push(' '),
-            (false, _) => drop(write!(self.text, " {name}=")),
+            (false, _) => put(&mut self.text, format_args!(" {name}=")),
         }
         true
     }
 
     fn number(&mut self, name: &str, value: impl fmt::Display) {
         if self.begin_field(name) {
-            drop(write!(self.text, "{value}"));
+            put(&mut self.text, format_args!("{value}"));
         }
     }
 

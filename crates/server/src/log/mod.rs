@@ -49,7 +49,7 @@ impl Log {
             LogFormat::Pretty => Form::Pretty { colours: terminal },
             LogFormat::Auto | LogFormat::Json => Form::Json { node: node.into() },
         };
-        let sampling = Arc::new(Sampling::new(settings.repeats_max));
+        let sampling = Arc::new(Sampling::new(settings.repeats_max).map_err(std::io::Error::other)?);
         let sink = Sink::start(form.clone(), Arc::clone(&sampling))?;
         let (filter, levels) = reload::Layer::new(levels(&settings.level));
         let lines = Lines { form, sampling: Arc::clone(&sampling), sink: sink.clone() };

@@ -260,7 +260,9 @@ mod tests {
         for told in [full(), Ok(2), full(), Ok(WHOLE), Ok(WHOLE)] {
             answer.send(told).expect("a thread");
         }
-        ["one\n", "two\n", "three\n"].map(|line| sink.push(line.as_bytes().to_vec()));
+        for line in ["one\n", "two\n", "three\n"] {
+            sink.push(line.as_bytes().to_vec());
+        }
         sink.wait_until_written(Duration::from_secs(60));
         assert_eq!(sink.counts.unwritten.get(), 2);
         let written = String::from_utf8(written.lock().expect("written").clone()).expect("UTF-8");
