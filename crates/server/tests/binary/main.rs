@@ -5,9 +5,12 @@
 mod commands;
 mod draining;
 mod keeping;
+mod logging;
 mod many;
 mod precedence;
 mod refusals;
+mod reloading;
+mod secrets;
 mod serving;
 mod shown;
 mod support;
