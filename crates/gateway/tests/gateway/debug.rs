@@ -47,13 +47,13 @@ async fn connections_are_found_by_user_room_and_address() {
     assert_eq!(by("").await, [1, 2, 3, 4]);
     assert_eq!(by("user=ada").await, [1, 2]);
     assert_eq!(by(&format!("user={}", ada.id)).await, [1, 2]);
-    assert_eq!(by("user=nobody").await, []);
+    assert!(by("user=nobody").await.is_empty());
     for lobby in ["lobby", &room] {
         assert_eq!(by(&format!("room={lobby}")).await, [1, 2, 3], "{lobby}");
         assert_eq!(by(&format!("room={lobby}&user=bob")).await, [3]);
     }
     assert_eq!(by("address=127.0.0.1&user=bob").await, [3]);
-    assert_eq!(by("address=::1").await, []);
+    assert!(by("address=::1").await.is_empty());
     let limited = page(&node, "/debug/connections?sort=age&limit=2").await;
     assert_eq!((ids(&limited), &limited["count"], &limited["matching"]), (vec![1, 2], &json!(4), &json!(4)));
 }
