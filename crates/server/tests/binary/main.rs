@@ -3,6 +3,7 @@
 //! Must never look inside: every test starts the real program in a folder of its own.
 
 mod commands;
+mod deployed;
 mod draining;
 mod keeping;
 mod many;
@@ -10,4 +11,5 @@ mod precedence;
 mod refusals;
 mod serving;
 mod shown;
+mod shut_in;
 mod support;
