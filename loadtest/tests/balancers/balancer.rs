@@ -40,7 +40,7 @@ impl Kind {
     /// What it writes when it has taken its configuration over anew.
     fn reloaded(self) -> &'static str {
         match self {
-            Self::HaproxyPassing | Self::HaproxyEnding => "Reexecuting Master process",
+            Self::HaproxyPassing | Self::HaproxyEnding => "Reloading HAProxy",
             Self::Nginx => "reconfiguring",
             Self::Caddy => "/load",
         }
