@@ -24,11 +24,13 @@ pub(crate) const BUILD: [Program; 2] =
     [Program { name: "cc", packages: "gcc libc6-dev" }, Program { name: "make", packages: "make" }];
 
 /// The servers that store, bus and cluster tests start.
-pub(crate) const SERVERS: [Program; 4] = [
+pub(crate) const SERVERS: [Program; 6] = [
     Program { name: "redis-server", packages: "redis-server" },
     Program { name: "postgres", packages: "postgresql" },
     Program { name: "haproxy", packages: "haproxy" },
     Program { name: "pgbouncer", packages: "pgbouncer" },
+    Program { name: "nginx", packages: "nginx" },
+    Program { name: "caddy", packages: "caddy" },
 ];
 
 /// A tool from crates.io, pinned so that every machine judges alike.
