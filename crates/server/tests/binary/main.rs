@@ -3,11 +3,13 @@
 //! Must never look inside: every test starts the real program in a folder of its own.
 
 mod commands;
+mod compose;
 mod draining;
 mod keeping;
 mod many;
 mod precedence;
 mod refusals;
 mod serving;
+mod shipped;
 mod shown;
 mod support;
