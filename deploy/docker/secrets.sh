@@ -84,4 +84,4 @@ END
 fi
 give $node node/key.pem <"$root/seed/key.pem"
 give $node node/cert.pem <"$root/seed/cert.pem"
-echo "secrets: all there; the certificate is for localhost and $host"
+echo "secrets: all there; the certificate is for $host"
