@@ -10,6 +10,7 @@ mod bench;
 mod ci;
 mod clean;
 mod cluster;
+mod compose;
 mod dashboard;
 mod doctor;
 mod fuzz;
@@ -47,6 +48,8 @@ enum Command {
     Run(node::Options),
     /// Redis, PostgreSQL, HAProxy and three nodes on this machine; Ctrl-C stops all of it.
     Cluster(cluster::Options),
+    /// docker-compose.yml with real containers: starts, kills and rolls nodes, and removes all of it (two minutes).
+    Compose(compose::Options),
     /// Every test; installs what it needs. The level `web` comes with the browser client.
     Test {
         /// One level only.
@@ -112,6 +115,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Run(options) => node::run(&project, &options),
         Command::Cluster(options) => cluster::run(&project, &options),
+        Command::Compose(options) => compose::run(&project, &options),
         Command::Test { only } => levels::run(&project, only),
         Command::Ci(options) => ci::run(&project, &options),
         Command::Tidy => tidy::run(&project),
