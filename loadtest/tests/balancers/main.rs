@@ -110,9 +110,9 @@ fn start_load(folder: &TempDir, balancer: &Balancer) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub-load"));
     command.args(["run", "smoke", "--insecure", "--quiet", "--url", &format!("wss://127.0.0.1:{}", balancer.port)]);
     command.arg("--tokens").arg(folder.path().join("tokens.txt")).arg("--json").arg(folder.path().join("report.json"));
-    command.args(["--connections", &CLIENTS.to_string(), "--rate", "100", "--duration", "6s", "--set", "warmup=1s"]);
+    command.args(["--connections", &CLIENTS.to_string(), "--rate", "100", "--duration", "5s", "--set", "warmup=1s"]);
     command.args((1..=ADDRESSES).flat_map(|number| ["--source-address".to_owned(), source(number)]));
-    command.arg("--at").arg(format!("2s={}", balancer.reload));
+    command.arg("--at").arg(format!("1s={}", balancer.reload));
     Process::start("hubbub-load", command, &folder.path().join("load.log")).expect("it starts")
 }
 
