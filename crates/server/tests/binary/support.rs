@@ -4,11 +4,11 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -18,6 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A secret that is long enough.
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// So that a test does not wait for a grace that nobody needs.
+pub(crate) const QUICK: [(&str, &str); 3] =
+    [("HUBBUB_DRAIN_GRACE", "0s"), ("HUBBUB_DRAIN_SPREAD", "0s"), ("HUBBUB_DRAIN_TIMEOUT", "20s")];
 
 /// A folder of its own.
 pub(crate) struct Place {
@@ -96,6 +100,42 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Starts a node whose log goes there, and nobody needs to read it; returns when it is ready.
+    pub(crate) fn serve_into(&self, variables: &[(&str, &str)], log: Stdio) -> Unheard {
+        // Its log does not tell the ports that it would choose by itself.
+        let [listen, ops] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("bound"));
+        let [listen, ops] = [listen, ops].map(|socket| socket.local_addr().expect("an address"));
+        let [listen_text, ops_text] = [listen, ops].map(|address| address.to_string());
+        let args = ["serve", "--listen", &listen_text, "--ops-listen", &ops_text, "--tls-mode", "off"];
+        let mut command = self.command(variables, &args);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let node = Unheard { child: command.spawn().expect("started"), listen, ops };
+        let started = Instant::now();
+        let is_ready = || TcpStream::connect(node.ops).is_ok() && http(node.ops, "GET /readyz", "").0 == 200;
+        while !is_ready() {
+            assert!(started.elapsed() < PATIENCE, "it is not ready");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        node
+    }
+}
+
+/// A node whose log nobody reads; killed at the end of its test.
+pub(crate) struct Unheard {
+    pub(crate) child: Child,
+    pub(crate) listen: SocketAddr,
+    pub(crate) ops: SocketAddr,
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        // Whoever has ended cannot be killed, and that is fine.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
 /// A node; killed at the end of its test.
 pub(crate) struct Running {
     child: Child,
@@ -164,6 +204,14 @@ impl Drop for Running {
 /// The address under `key` of a log line.
 pub(crate) fn address(line: &Value, key: &str) -> SocketAddr {
     line[key].as_str().expect(key).parse().expect("an address")
+}
+
+/// The value of a metric, by its name with its labels.
+pub(crate) fn metric(ops: SocketAddr, name: &str) -> f64 {
+    let (_, text) = http(ops, "GET /metrics", "");
+    let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
+    let value = line.unwrap_or_else(|| panic!("no {name} in {text}")).rsplit(' ').next();
+    value.and_then(|value| value.parse().ok()).expect("a number")
 }
 
 /// One HTTP request on a connection of its own: status and body.
