@@ -19,7 +19,7 @@ use hubbub_protocol::{
 use crate::admission::{Seat, Unauthenticated};
 use crate::budget::Budget;
 use crate::connection::{Handler, Message, Sorted};
-use crate::context::{self, Context};
+use crate::context::{self, Context, RECORDS};
 use crate::dispatch::{self, Answer};
 use crate::http::identify::not_signed_on;
 use crate::hub::lane::SubscriptionId;
@@ -163,6 +163,7 @@ impl Visitor {
         let started = Instant::now();
         let re = decoded.id;
         let name = decoded.command.as_ref().map_or(UNKNOWN, Command::name);
+        link.received.note_command(name, started.saturating_duration_since(link.since));
         let outcome = match (decoded.command, &mut self.phase) {
             (Err(refusal), _) => Err(refusal),
             (Ok(Command::SessionAuthenticate(command)), Phase::Authenticating) => {
@@ -228,7 +229,9 @@ impl Handler for Visitor {
         self.node.wheel.forget(link);
         self.node.metrics.connections.dec();
         self.node.metrics.disconnected(reason);
-        if let Phase::Ready(session) = std::mem::replace(&mut self.phase, Phase::Authenticating) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Authenticating);
+        log_end(link, &phase, reason);
+        if let Phase::Ready(session) = phase {
             self.node.chat.bus().session_ended(session.id);
             for (room, subscription) in &session.subscriptions {
                 if let Some(room) = self.node.hub.room(*room) {
@@ -237,6 +240,32 @@ impl Handler for Visitor {
             }
         }
     }
+}
+
+/// The one line that each connection leaves in the log.
+fn log_end(link: &Link, phase: &Phase, reason: &'static str) {
+    let session = match phase {
+        Phase::Ready(session) => Some(session),
+        Phase::Authenticating => None,
+    };
+    let user = session.map(|session| &session.identity.user);
+    let written = link.outbox.written();
+    tracing::info!(
+        target: RECORDS,
+        connection = link.id,
+        session = session.map(|session| tracing::field::display(session.id)),
+        user = user.map(|user| tracing::field::display(user.id)),
+        user_name = user.map(|user| &*user.name),
+        address = %link.address,
+        reason,
+        lasted_ms = u64::try_from(link.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+        commands = link.received.commands(),
+        frames_in = link.received.frames(),
+        frames_out = written.frames,
+        bytes_in = link.received.bytes(),
+        bytes_out = written.bytes,
+        "connection ended"
+    );
 }
 
 /// Who this connection is to its user, and what holds for it.

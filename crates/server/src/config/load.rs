@@ -65,13 +65,8 @@ pub(crate) fn load(given: &Given, purpose: Purpose) -> Result<Loaded, Problems> 
     // From the weakest to the strongest.
     let layers = [file_layer, environment::read(given.variables.iter().cloned()), flags(&given.flags)];
     let mut found = Problems::default();
-    let mut loaded = Loaded {
-        config: Config::default(),
-        file,
-        warnings: Vec::new(),
-        files: Vec::new(),
-        sources: BTreeMap::new(),
-    };
+    let mut loaded =
+        Loaded { config: Config::default(), file, warnings: Vec::new(), files: Vec::new(), sources: BTreeMap::new() };
     for layer in layers {
         found.problems.extend(layer.problems);
         found.warnings.extend(layer.warnings);

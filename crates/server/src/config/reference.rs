@@ -62,7 +62,9 @@ pub(crate) fn reference() -> String {
                 "admission" => "\n0 means none. Who is refused is told to come back after 1 to 5 seconds.\n",
                 _ => "",
             };
-            text += &format!("\n## {title}\n{zero}\n| key | type | default | changes | meaning |\n| --- | --- | --- | --- | --- |\n");
+            text += &format!(
+                "\n## {title}\n{zero}\n| key | type | default | changes | meaning |\n| --- | --- | --- | --- | --- |\n"
+            );
             group = Some(this);
         }
         text += &row(key, &defaults);

@@ -83,7 +83,10 @@ impl Form {
                 put(&mut text, format_args!("{{\"timestamp\":\"{now}\",\"level\":\"{level}\",\"target\":\"{target}\""));
             }
             Self::Pretty { colours: true } => {
-                put(&mut text, format_args!("\x1b[2m{now}\x1b[0m {}{level:>5}\x1b[0m \x1b[2m{target}:\x1b[0m", colour(level)));
+                put(
+                    &mut text,
+                    format_args!("\x1b[2m{now}\x1b[0m {}{level:>5}\x1b[0m \x1b[2m{target}:\x1b[0m", colour(level)),
+                );
             }
             Self::Pretty { colours: false } => put(&mut text, format_args!("{now} {level:>5} {target}:")),
         }
@@ -287,9 +290,15 @@ mod tests {
             tracing::info!(node = "other", "says its node itself");
         });
         let line = &found[0];
-        assert_eq!((&line["level"], &line["message"], &line["node"]), (&"WARN".into(), &"said 1".into(), &"n-1".into()));
+        assert_eq!(
+            (&line["level"], &line["message"], &line["node"]),
+            (&"WARN".into(), &"said 1".into(), &"n-1".into())
+        );
         assert_eq!(line["target"], module_path!());
-        assert_eq!((line["number"].as_i64(), line["count"].as_u64(), line["part"].as_f64()), (Some(-7), Some(7), Some(0.5)));
+        assert_eq!(
+            (line["number"].as_i64(), line["count"].as_u64(), line["part"].as_f64()),
+            (Some(-7), Some(7), Some(0.5))
+        );
         assert_eq!((&line["none"], &line["is"], &line["shown"]), (&"NaN".into(), &true.into(), &"x y".into()));
         assert_eq!(line["text"], "a\"\\\n\u{1b}\u{85}é");
         assert!(line.get("absent").is_none());

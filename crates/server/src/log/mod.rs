@@ -18,6 +18,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::reload;
 
+use crate::complaints::Keep;
 use crate::config::{Log as Settings, LogFormat};
 use line::Form;
 use sampling::Sampling;
@@ -53,7 +54,7 @@ impl Log {
         let sink = Sink::start(form.clone(), Arc::clone(&sampling))?;
         let (filter, levels) = reload::Layer::new(levels(&settings.level));
         let lines = Lines { form, sampling: Arc::clone(&sampling), sink: sink.clone() };
-        let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
+        let subscriber = tracing_subscriber::registry().with(lines.and_then(Keep).with_filter(filter));
         let levels = tracing::subscriber::set_global_default(subscriber).is_ok().then_some(levels);
         if levels.is_some() {
             // Set once, right here.

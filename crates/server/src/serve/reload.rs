@@ -260,7 +260,10 @@ impl Figures {
             readings.with_label_values(&[outcome]);
         }
         let figures = Self {
-            success: gauge("hubbub_config_reload_success", "1 while the newest configuration is in use, 0 while it is refused.")?,
+            success: gauge(
+                "hubbub_config_reload_success",
+                "1 while the newest configuration is in use, 0 while it is refused.",
+            )?,
             readings,
             taken_at: gauge(
                 "hubbub_config_reload_timestamp_seconds",

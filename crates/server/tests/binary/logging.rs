@@ -102,7 +102,8 @@ fn a_line_says_for_whom_it_is() {
     assert_eq!(place.run_with(&[], &["user", "add", "ada", "--password-stdin"], "correct horse").code, 0);
     let token = place.run(&["token", "mint", "--user", "ada"]).stdout;
     let token = token.trim();
-    let mut socket = crate::secrets::Socket::open(address(&line, "listen"), &format!("Authorization: Bearer {token}\r\n"));
+    let mut socket =
+        crate::secrets::Socket::open(address(&line, "listen"), &format!("Authorization: Bearer {token}\r\n"));
     let ready = socket.read_until("session.ready");
     socket.text("{\"id\":1,\"cmd\":\"room.show\",\"room\":\"nowhere\"}");
     socket.read_until("room_not_found");

@@ -3,6 +3,7 @@
 //! Must never look inside: every test starts the real program in a folder of its own.
 
 mod commands;
+mod deployed;
 mod draining;
 mod keeping;
 mod logging;
@@ -13,4 +14,6 @@ mod reloading;
 mod secrets;
 mod serving;
 mod shown;
+mod shut_in;
 mod support;
+mod top;

@@ -109,7 +109,9 @@ fn talk(listen: SocketAddr, token: &str) {
     let mut socket = Socket::open(listen, &bearer);
     socket.read_until("session.ready");
     let send = |id: u64, room: &str, body: &str| {
-        format!("{{\"id\":{id},\"cmd\":\"message.send\",\"room\":\"{room}\",\"client_msg_id\":\"c{id}\",\"body\":{body}}}")
+        format!(
+            "{{\"id\":{id},\"cmd\":\"message.send\",\"room\":\"{room}\",\"client_msg_id\":\"c{id}\",\"body\":{body}}}"
+        )
     };
     socket.text("{\"id\":1,\"cmd\":\"room.create\",\"name\":\"hall\",\"kind\":\"public\"}");
     socket.text("{\"id\":2,\"cmd\":\"room.subscribe\",\"room\":\"hall\"}");
@@ -160,7 +162,8 @@ fn ask(listen: SocketAddr, token: &str) {
     let send = with("POST /v1/rooms/hall/messages", token);
     let good = format!("{{\"client_msg_id\":\"h\",\"body\":\"{PLANT}-body-http\"}}");
     assert_eq!(http(listen, &send, &good).0, 201);
-    let bodies = [format!("{{\"body\":\"{PLANT}-body-http-broken"), format!("{{\"body\":[\"{PLANT}-body-http-list\"]}}")];
+    let bodies =
+        [format!("{{\"body\":\"{PLANT}-body-http-broken"), format!("{{\"body\":[\"{PLANT}-body-http-list\"]}}")];
     for body in bodies {
         assert_eq!(http(listen, &send, &body).0, 400);
     }
@@ -199,7 +202,10 @@ fn nothing_secret_is_said_whatever_happens() {
     // New secrets, right and wrong, in the file and beside it.
     place.write("secret", &format!("{PLANT}-another-secret-of-32-bytes-or-more"));
     node.wait_for("tokens are made and checked with other keys or claims from now on");
-    place.write("hubbub.toml", &format!("auth.token_secret = \"{PLANT}-short\"\nredis.url = \"redis://:{PLANT}-redis?x@h\"\n"));
+    place.write(
+        "hubbub.toml",
+        &format!("auth.token_secret = \"{PLANT}-short\"\nredis.url = \"redis://:{PLANT}-redis?x@h\"\n"),
+    );
     node.signal(Signal::HUP);
     node.wait_for("the new configuration is not possible: nothing has changed");
     place.write("hubbub.toml", &format!("{good}database.url = \"postgres://ada:{PLANT}-restart@127.0.0.1/x\"\n"));

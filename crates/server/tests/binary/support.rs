@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -86,19 +86,17 @@ impl Place {
     /// Starts a node on free ports, without TLS.
     pub(crate) fn serve(&self, variables: &[(&str, &str)]) -> Running {
         let args = ["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--tls-mode", "off"];
-        let mut command = self.command(variables, &args);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("started");
-        let stderr = child.stderr.take().expect("stderr");
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Running { child, lines, seen: Vec::new() }
+        Running::start(self.command(variables, &args))
+    }
+
+    /// The same without any right beyond those of everybody, in a folder of its own. Its time limits of the drain are short.
+    pub(crate) fn serve_shut_in(&self, folder: &Path, variables: &[(&str, &str)]) -> Running {
+        let mut command = Command::new("setpriv");
+        command.args(["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--"]).arg(env!("CARGO_BIN_EXE_hubbub"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
+        command.current_dir(folder).env_clear().envs(variables.iter().copied()).env("HUBBUB_DRAIN_GRACE", "0s");
+        command.env("HUBBUB_DRAIN_SPREAD", "0s");
+        Running::start(command)
     }
 }
 
@@ -146,6 +144,21 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("started");
+        let stderr = child.stderr.take().expect("stderr");
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, lines, seen: Vec::new() }
+    }
+
     /// Waits for the log line with this message and returns it.
     pub(crate) fn wait_for(&mut self, message: &str) -> Value {
         loop {
