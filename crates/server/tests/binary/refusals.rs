@@ -244,9 +244,14 @@ tick = \"1h\"
 mode = \"files\"
 ";
     place.write("hubbub.toml", file);
-    let outcome = place.run_with(&[("HUBBUB_NODE_NAME", "two words"), ("HUBBUB_DATABASE_URL_FILE", "absent")], &["config", "check"], "");
+    let outcome = place.run_with(
+        &[("HUBBUB_NODE_NAME", "two words"), ("HUBBUB_DATABASE_URL_FILE", "absent")],
+        &["config", "check"],
+        "",
+    );
     assert_eq!(outcome.code, 78);
-    let found: Vec<(&str, &str)> = outcome.stderr.lines().skip(1).filter_map(|line| line.trim().split_once(": `")).collect();
+    let found: Vec<(&str, &str)> =
+        outcome.stderr.lines().skip(1).filter_map(|line| line.trim().split_once(": `")).collect();
     let expected = [
         ("hubbub.toml:2:1", "public_url`"),
         ("hubbub.toml:4:1", "auth.token_secret`: expected a readable file, but absent: "),
