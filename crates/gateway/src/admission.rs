@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use hubbub_chat::Limits;
 use hubbub_protocol::{ErrorCode, Refusal};
 use parking_lot::Mutex;
 use rand::RngExt;
@@ -17,6 +19,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use crate::config::AdmissionConfig;
 use crate::memory::MemoryMark;
 use crate::metrics::Metrics;
+use crate::proxies::Client;
 
 /// When who is refused may try again: spread, so that a crowd does not come back as one.
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
@@ -56,11 +59,37 @@ impl Reason {
     }
 }
 
-/// The bounds and what they count.
-pub(crate) struct Admission {
+/// How many of each there may be; 0 means no limit.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
     unauthenticated_max: u64,
     per_address_max: u64,
     connections_max: u64,
+    /// In bytes; none: from the container.
+    memory_max: Option<u64>,
+}
+
+impl Bounds {
+    /// Where `limits.connections_per_address` is 0 clients share an address, as behind a proxy, and nothing is counted by it
+    /// here either.
+    pub(crate) fn new(config: &AdmissionConfig, limits: &Limits) -> Self {
+        let per_address_max = match (config.unauthenticated_per_address, limits.connections_per_address) {
+            (0, _) | (_, 0) => 0,
+            // Whoever lets more connect from an address lets them come back at once too.
+            (strangers, connections) => strangers.max(connections),
+        };
+        Self {
+            unauthenticated_max: config.unauthenticated_max,
+            per_address_max,
+            connections_max: limits.connections_per_node,
+            memory_max: config.memory_max,
+        }
+    }
+}
+
+/// The bounds and what they count.
+pub(crate) struct Admission {
+    bounds: ArcSwap<Bounds>,
     memory: Arc<MemoryMark>,
     metrics: Arc<Metrics>,
     /// Seats taken by WebSockets and by handshakes that are about to become one.
@@ -74,24 +103,10 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    /// An open door. `connections_max` of 0 means no limit, and so does `connections_per_address` of 0: then clients share
-    /// an address, as behind a proxy, and nothing is counted by it here either.
-    pub(crate) fn new(
-        config: &AdmissionConfig,
-        connections_max: u64,
-        connections_per_address: u64,
-        memory: Arc<MemoryMark>,
-        metrics: Arc<Metrics>,
-    ) -> Arc<Self> {
-        let per_address_max = match (config.unauthenticated_per_address, connections_per_address) {
-            (0, _) | (_, 0) => 0,
-            // Whoever lets more connect from an address lets them come back at once too.
-            (strangers, connections) => strangers.max(connections),
-        };
+    /// An open door.
+    pub(crate) fn new(bounds: Bounds, memory: Arc<MemoryMark>, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
-            unauthenticated_max: config.unauthenticated_max,
-            per_address_max,
-            connections_max,
+            bounds: ArcSwap::from_pointee(bounds),
             memory,
             metrics,
             seated: AtomicU64::new(0),
@@ -99,6 +114,12 @@ impl Admission {
             strangers: Mutex::default(),
             closed: CancellationToken::new(),
         })
+    }
+
+    /// From now on these bounds hold, for those who come.
+    pub(crate) fn change(&self, bounds: Bounds) {
+        self.memory.change(bounds.memory_max);
+        self.bounds.store(Arc::new(bounds));
     }
 
     /// Takes no new WebSockets from now on.
@@ -117,9 +138,10 @@ impl Admission {
     }
 
     fn refuses_at(&self, seated: u64) -> Option<Reason> {
+        let max = self.bounds.load().connections_max;
         if self.closed.is_cancelled() {
             Some(Reason::Draining)
-        } else if self.connections_max != 0 && seated >= self.connections_max {
+        } else if max != 0 && seated >= max {
             Some(Reason::Full)
         } else {
             self.memory.is_over().then_some(Reason::Memory)
@@ -143,7 +165,8 @@ impl Admission {
     pub(crate) fn enter_unauthenticated(self: &Arc<Self>, knock: &Knock) -> Result<Unauthenticated, Refusal> {
         let before = self.unauthenticated.fetch_add(1, Ordering::AcqRel);
         let mut entered = Unauthenticated { admission: Arc::clone(self), stranger: None };
-        if self.unauthenticated_max != 0 && before >= self.unauthenticated_max {
+        let max = self.bounds.load().unauthenticated_max;
+        if max != 0 && before >= max {
             return Err(self.refuse(Reason::Unauthenticated));
         }
         entered.stranger = knock.hand_over();
@@ -151,19 +174,21 @@ impl Admission {
     }
 
     /// Counts a socket over which nobody has proved anything yet; none when its address has as many as may be. That is a refusal
-    /// already, since most of a flood never ask for anything that could be answered.
-    pub(crate) fn knock(self: &Arc<Self>, address: IpAddr) -> Option<Stranger> {
-        let address = household(address);
-        if self.per_address_max != 0 {
-            let mut strangers = self.strangers.lock();
-            let count = strangers.entry(address).or_default();
-            if *count >= self.per_address_max {
-                self.metrics.refused_admission(Reason::Address);
-                return None;
-            }
-            *count += 1;
+    /// already, since most of a flood never ask for anything that could be answered. A proxy that names nobody is no customer.
+    pub(crate) fn knock(self: &Arc<Self>, client: Client) -> Option<Stranger> {
+        let max = self.bounds.load().per_address_max;
+        if max == 0 || client.is_proxy {
+            return Some(Stranger { admission: Arc::clone(self), address: None });
         }
-        Some(Stranger { admission: Arc::clone(self), address })
+        let address = household(client.address);
+        let mut strangers = self.strangers.lock();
+        let count = strangers.entry(address).or_default();
+        if *count >= max {
+            self.metrics.refused_admission(Reason::Address);
+            return None;
+        }
+        *count += 1;
+        Some(Stranger { admission: Arc::clone(self), address: Some(address) })
     }
 
     fn refuse(&self, reason: Reason) -> Refusal {
@@ -202,16 +227,18 @@ impl Drop for Unauthenticated {
 /// A socket that has not proved anything yet and counts for its address, until dropped.
 pub(crate) struct Stranger {
     admission: Arc<Admission>,
-    address: IpAddr,
+    /// None: not counted, as a proxy or while addresses were not.
+    address: Option<IpAddr>,
 }
 
 impl Drop for Stranger {
     fn drop(&mut self) {
+        let Some(address) = self.address else { return };
         let mut strangers = self.admission.strangers.lock();
-        if let Some(count) = strangers.get_mut(&self.address) {
+        if let Some(count) = strangers.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
-                strangers.remove(&self.address);
+                strangers.remove(&address);
             }
         }
     }
@@ -274,16 +301,23 @@ mod tests {
     use super::*;
 
     fn door(per_address: u64, connections_per_address: u64) -> Arc<Admission> {
-        let config = AdmissionConfig { unauthenticated_per_address: per_address, ..AdmissionConfig::default() };
         let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
-        Admission::new(&config, 0, connections_per_address, MemoryMark::none(), metrics)
+        Admission::new(bounds(per_address, connections_per_address), MemoryMark::none(), metrics)
+    }
+
+    fn bounds(per_address: u64, connections_per_address: u64) -> Bounds {
+        let config = AdmissionConfig { unauthenticated_per_address: per_address, ..AdmissionConfig::default() };
+        Bounds::new(&config, &Limits { connections_per_address, ..Limits::default() })
+    }
+
+    fn client(address: &str) -> Client {
+        Client { address: address.parse().unwrap(), is_proxy: false }
     }
 
     #[test]
-    fn an_address_has_so_manystrangers_and_each_that_goes_makes_room() {
+    fn an_address_has_so_many_strangers_and_each_that_goes_makes_room() {
         let door = door(3, 2);
-        let [one, neighbour, other]: [IpAddr; 3] =
-            ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(|address| address.parse().unwrap());
+        let [one, neighbour, other] = ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(client);
         let mut inside: Vec<_> = (0..3).filter_map(|_| door.knock(one)).collect();
         assert_eq!(inside.len(), 3);
         assert!(door.knock(neighbour).is_none(), "a network of 64 bits is one customer");
@@ -296,13 +330,31 @@ mod tests {
     }
 
     #[test]
+    fn who_came_while_addresses_were_not_counted_is_not_taken_off_the_count() {
+        let address = client("10.0.0.1");
+        let door = door(1, 0);
+        let before = door.knock(address);
+        door.change(bounds(1, 1));
+        let first = door.knock(address);
+        assert!(first.is_some());
+        drop(before);
+        assert!(door.knock(address).is_none(), "the first is still there");
+        drop(first);
+        assert!(door.knock(address).is_some());
+    }
+
+    #[test]
     fn addresses_are_not_counted_where_clients_share_them() {
-        let address = "10.0.0.1".parse().unwrap();
+        let address = client("10.0.0.1");
         for door in [door(1, 0), door(0, 50)] {
             let inside: Vec<_> = (0..100).filter_map(|_| door.knock(address)).collect();
             assert_eq!(inside.len(), 100);
             assert!(door.strangers.lock().is_empty());
         }
+        let strict = door(1, 1);
+        let proxy = Client { is_proxy: true, ..address };
+        let inside: Vec<_> = (0..100).filter_map(|_| strict.knock(proxy)).collect();
+        assert_eq!(inside.len(), 100, "a proxy is any number of people");
         let many = door(1, 50);
         assert_eq!((0..100).map(|_| many.knock(address)).collect::<Vec<_>>().iter().flatten().count(), 50);
     }

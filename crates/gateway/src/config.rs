@@ -1,10 +1,13 @@
-//! What a gateway is told at start.
+//! What a gateway is told at start, and again when the configuration changes.
 //!
-//! Must never read files or the environment: the `hubbub` binary does, once.
+//! Must never read files or the environment: the `hubbub` binary does.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::proxies::ProxyConfig;
 
 /// How the public listener speaks TLS.
 #[derive(Clone, Debug)]
@@ -121,6 +124,8 @@ pub struct GatewayConfig {
     pub drain: DrainConfig,
     /// Who is let in while many knock.
     pub admission: AdmissionConfig,
+    /// Which proxies are believed about where clients come from. A socket keeps to what held when it came.
+    pub proxy: Arc<ProxyConfig>,
     /// How to give clients to other nodes.
     pub rebalance: RebalanceConfig,
 }

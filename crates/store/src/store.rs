@@ -25,6 +25,7 @@ use crate::metrics::{Metrics, Op};
 use crate::migrations::Schema;
 use crate::pooler::Pooler;
 use crate::replica::{Replica, Tip};
+use crate::state::StoreState;
 use crate::writer::Queue;
 
 /// How long looking at a database that is opened may take.
@@ -65,6 +66,13 @@ impl StoreConfig {
 
     fn address(&self) -> Result<Address, StoreError> {
         Address::parse(&self.url, self.pooler)
+    }
+
+    /// The address of a database that may be new: the file of SQLite is there, whoever looks into it first.
+    fn created(&self) -> Result<Address, StoreError> {
+        let address = self.address()?;
+        address.create()?;
+        Ok(address)
     }
 }
 
@@ -140,6 +148,7 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let address = config.address()?;
         let lock = Lock::shared(&address)?;
+        address.create()?;
         let limit = if config.migrate { MIGRATE_TIMEOUT } else { OPEN_TIMEOUT };
         let schema = within(limit, address.schema(config.migrate)).await?;
         refuse_newer(&schema)?;
@@ -174,6 +183,21 @@ impl Store {
         !self.0.circuit.is_open()
     }
 
+    /// What it is doing at this moment, for operators. Asks nobody.
+    #[must_use]
+    pub fn state(&self) -> StoreState {
+        let inner = &*self.0;
+        let (engine, pools) = inner.engine.state();
+        StoreState {
+            engine,
+            epoch: self.epoch().as_str().to_owned(),
+            circuit: inner.circuit.state(),
+            queue: inner.queue.state(),
+            pools,
+            replica: inner.replica.as_ref().map(Replica::state),
+        }
+    }
+
     /// Asks the database whether it is there, and which history it holds: it may have been restored meanwhile.
     ///
     /// # Errors
@@ -198,7 +222,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked, or is of a newer version.
     pub async fn pending_migrations(config: &StoreConfig) -> Result<Vec<String>, StoreError> {
-        let schema = within(OPEN_TIMEOUT, config.address()?.schema(false)).await?;
+        let schema = within(OPEN_TIMEOUT, config.created()?.schema(false)).await?;
         refuse_newer(&schema)?;
         Ok(schema.pending.into_iter().map(str::to_owned).collect())
     }
@@ -208,7 +232,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked, or is of a newer version. Nothing is applied by half.
     pub async fn migrate(config: &StoreConfig) -> Result<usize, StoreError> {
-        let schema = within(MIGRATE_TIMEOUT, config.address()?.schema(true)).await?;
+        let schema = within(MIGRATE_TIMEOUT, config.created()?.schema(true)).await?;
         refuse_newer(&schema)?;
         Ok(schema.pending.len())
     }

@@ -27,11 +27,13 @@ pub(crate) const BUILD: [Program; 2] =
 pub(crate) const PROMTOOL: Program = Program { name: "promtool", packages: "prometheus" };
 
 /// The servers that store, bus and cluster tests start, and the tool that tests alerts.
-pub(crate) const SERVERS: [Program; 5] = [
+pub(crate) const SERVERS: [Program; 7] = [
     Program { name: "redis-server", packages: "redis-server" },
     Program { name: "postgres", packages: "postgresql" },
     Program { name: "haproxy", packages: "haproxy" },
     Program { name: "pgbouncer", packages: "pgbouncer" },
+    Program { name: "nginx", packages: "nginx" },
+    Program { name: "caddy", packages: "caddy" },
     PROMTOOL,
 ];
 

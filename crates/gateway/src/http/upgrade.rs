@@ -21,6 +21,7 @@ use super::identify::{self, Presented};
 use super::respond;
 use crate::admission::{Knock, Seat, Unauthenticated};
 use crate::node::Node;
+use crate::proxies::Client;
 use crate::session::Proof;
 
 /// Where WebSockets are.
@@ -35,7 +36,7 @@ pub(super) struct Accepted {
     /// How frames are read.
     pub parser: ParserConfig,
     /// Where the client comes from.
-    pub address: IpAddr,
+    pub client: Client,
     /// Who the client is.
     pub proof: Proof,
     /// Counts for the address.
@@ -50,14 +51,15 @@ pub(super) struct Accepted {
 pub(super) async fn answer(
     node: &Arc<Node>,
     request: &Request<Incoming>,
-    address: IpAddr,
+    client: Client,
     knock: &Knock,
 ) -> (Response<Body>, Option<Accepted>) {
-    match accept(node, request, address, knock).await {
+    match accept(node, request, client, knock).await {
         Ok((response, accepted)) => (response, Some(accepted)),
         Err(Denied::Refused(refusal)) => {
             if refusal.code.code() / 10_000 == 2 {
                 node.metrics.auth_failed(refusal.code.name());
+                identify::not_signed_on(Some(client.address), &refusal);
             }
             (respond::refused(&refusal), None)
         }
@@ -80,7 +82,7 @@ impl From<Refusal> for Denied {
 async fn accept(
     node: &Arc<Node>,
     request: &Request<Incoming>,
-    address: IpAddr,
+    client: Client,
     knock: &Knock,
 ) -> Result<(Response<Body>, Accepted), Denied> {
     let headers = request.headers();
@@ -97,14 +99,20 @@ async fn accept(
     let (codec, named) = choose_codec(headers)?;
     identify::check_origin(node, headers, request.uri())?;
     let seat = node.admission.take_seat()?;
-    let place = node.chat.enter_address(address).await?;
-    let proof = prove(node, headers).await?;
+    let place = if client.is_proxy {
+        // Whoever is behind it, all of them together are not one client.
+        node.metrics.proxy.unnamed_clients.inc();
+        Place::uncounted()
+    } else {
+        node.chat.enter_address(client.address).await?
+    };
+    let proof = prove(node, headers, client.address).await?;
     let unauthenticated = match proof {
         Proof::None => Some(node.admission.enter_unauthenticated(knock)?),
         Proof::Identity(..) | Proof::Refused(_) => None,
     };
     let extensions = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|value| value.to_str().ok());
-    let agreement = if node.config.deflate { handshake::negotiate_deflate(extensions) } else { None };
+    let agreement = if node.config().deflate { handshake::negotiate_deflate(extensions) } else { None };
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let answer = response.headers_mut();
@@ -126,7 +134,7 @@ async fn accept(
     };
     // Shared frames are compressed for the full window; who asked for a smaller one gets them as they are.
     let compress = agreement.is_some_and(|agreement| agreement.admits(usize::MAX));
-    Ok((response, Accepted { codec, compress, parser, address, proof, place, seat, unauthenticated }))
+    Ok((response, Accepted { codec, compress, parser, client, proof, place, seat, unauthenticated }))
 }
 
 /// Whether this asks for a WebSocket of the version spoken here (RFC 6455 §4.2.1).
@@ -154,7 +162,7 @@ fn choose_codec(headers: &HeaderMap) -> Result<(Codec, bool), Refusal> {
 
 /// Checks every identity that was presented. A refusal is HTTP where the client can read it, and waits for the
 /// socket where it cannot: a browser shows no answer to a failed handshake.
-async fn prove(node: &Arc<Node>, headers: &HeaderMap) -> Result<Proof, Refusal> {
+async fn prove(node: &Arc<Node>, headers: &HeaderMap, address: IpAddr) -> Result<Proof, Refusal> {
     let Presented { tokens, readable } = identify::presented(node, headers)?;
     if tokens.is_empty() {
         return Ok(Proof::None);
@@ -167,6 +175,7 @@ async fn prove(node: &Arc<Node>, headers: &HeaderMap) -> Result<Proof, Refusal> 
     match proved.await {
         Err(refusal) if !readable => {
             node.metrics.auth_failed(refusal.code.name());
+            identify::not_signed_on(Some(address), &refusal);
             Ok(Proof::Refused(refusal))
         }
         outcome => outcome,

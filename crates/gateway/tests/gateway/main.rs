@@ -6,6 +6,7 @@ mod fixture;
 
 mod admission;
 mod attack;
+mod debug;
 mod deflate;
 mod drain;
 mod events;
@@ -21,6 +22,8 @@ mod ops;
 mod phases;
 mod places;
 mod planned;
+mod proxies;
+mod pulse;
 mod restore;
 mod rooms;
 mod slow;

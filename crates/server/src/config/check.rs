@@ -2,6 +2,8 @@
 //!
 //! Must never connect to anything: whether a database answers is known when it is used.
 
+mod proxies;
+
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -36,6 +38,7 @@ pub(super) fn run(loaded: &Loaded, purpose: Purpose, found: &mut Problems) {
     check.tokens(purpose);
     check.names();
     check.drain();
+    check.proxies(purpose);
     if purpose == Purpose::Serve {
         check.tls_files();
     }
@@ -149,6 +152,15 @@ impl Check<'_> {
         }
         if auth.token_secret.as_ref().is_some_and(|secret| secret.expose().len() < SECRET_BYTES_MIN) {
             self.refuse("auth.token_secret", &format!("has fewer than {SECRET_BYTES_MIN} bytes"));
+        }
+        match &auth.token_secret_other {
+            Some(other) if other.expose().len() < SECRET_BYTES_MIN => {
+                self.refuse("auth.token_secret_other", &format!("has fewer than {SECRET_BYTES_MIN} bytes"));
+            }
+            Some(_) if auth.token_secret.is_none() => {
+                self.refuse("auth.token_secret_other", "is given, but `auth.token_secret` is not");
+            }
+            _ => {}
         }
         match (&auth.token_secret, &auth.token_public_key_file) {
             (Some(_), Some(_)) => {

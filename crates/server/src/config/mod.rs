@@ -1,8 +1,9 @@
-//! The configuration: one [`Config`], read once at start (CONTRACT §2).
+//! The configuration: one [`Config`] (CONTRACT §2), read at start and again when it may have changed.
 //!
-//! Owns every setting, where it may come from and whether it is possible. Must never be read again by a
-//! running node: what a part of the house needs, it is told.
+//! Owns every setting, where it may come from, whether it is possible and whether it can change while a node runs. Must
+//! never be asked by a part of the house: what that needs, it is told.
 
+mod change;
 mod check;
 mod environment;
 pub(crate) mod field;
@@ -11,6 +12,7 @@ pub(crate) mod keys;
 mod load;
 mod nearest;
 pub(crate) mod problem;
+mod proxy;
 mod reference;
 pub(crate) mod secret;
 mod show;
@@ -23,10 +25,13 @@ use std::time::Duration;
 use hubbub_chat::Limits;
 use hubbub_gateway::{AdmissionConfig, DrainConfig, RebalanceConfig};
 
+pub(crate) use change::Changes;
 pub(crate) use check::Purpose;
 pub(crate) use load::{Given, Loaded, load};
 pub(crate) use problem::Problems;
 pub(crate) use reference::reference;
+
+pub(crate) use proxy::Proxy;
 
 use field::choice;
 use secret::Secret;
@@ -47,6 +52,7 @@ pub(crate) struct Config {
     pub(crate) websocket: WebSocket,
     pub(crate) drain: DrainConfig,
     pub(crate) admission: AdmissionConfig,
+    pub(crate) proxy: Proxy,
     pub(crate) rebalance: RebalanceConfig,
     pub(crate) limits: Limits,
     pub(crate) log: Log,
@@ -108,6 +114,8 @@ impl Redis {
 #[derive(Clone, Debug)]
 pub(crate) struct Auth {
     pub(crate) token_secret: Option<Secret>,
+    /// Accepted beside `token_secret`.
+    pub(crate) token_secret_other: Option<Secret>,
     pub(crate) token_public_key_file: Option<PathBuf>,
     /// Known, so that its refusal can say why; see [`check`].
     pub(crate) jwks_url: Option<String>,
@@ -134,6 +142,8 @@ pub(crate) struct WebSocket {
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     pub(crate) level: String,
+    /// Of one place of the program in a while; 0: no limit.
+    pub(crate) repeats_max: u64,
     pub(crate) format: LogFormat,
 }
 
@@ -176,6 +186,7 @@ impl Default for Config {
             },
             auth: Auth {
                 token_secret: None,
+                token_secret_other: None,
                 token_public_key_file: None,
                 jwks_url: None,
                 token_issuer: "hubbub".to_owned(),
@@ -187,9 +198,10 @@ impl Default for Config {
             websocket: WebSocket { deflate: true, tick: Duration::from_millis(25) },
             drain: DrainConfig::default(),
             admission: AdmissionConfig::default(),
+            proxy: Proxy::default(),
             rebalance: RebalanceConfig::default(),
             limits: Limits::default(),
-            log: Log { level: "info".to_owned(), format: LogFormat::Auto },
+            log: Log { level: "info".to_owned(), repeats_max: 100, format: LogFormat::Auto },
         }
     }
 }
