@@ -4,12 +4,18 @@
 
 mod commands;
 mod compose;
+mod deployed;
 mod draining;
 mod keeping;
+mod logging;
 mod many;
 mod precedence;
 mod refusals;
+mod reloading;
+mod secrets;
 mod serving;
 mod shipped;
 mod shown;
+mod shut_in;
 mod support;
+mod top;
