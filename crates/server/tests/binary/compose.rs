@@ -53,6 +53,10 @@ fn the_binary_takes_every_setting_of_every_service() {
             assert!(!value.starts_with("/run/"), "{name}: {value} is not where secrets are made for nodes");
         }
     }
+    for variable in instructions("ENV") {
+        let checked = place.run_with(&[variable.split_once('=').expect("a value")], &["config", "check"], "");
+        assert!(checked.code == 0 && !checked.stderr.contains("warning"), "{variable}: {}", checked.stderr);
+    }
     let names: BTreeSet<String> =
         compose.nodes().iter().map(|node| shown(&place, node)["node.name"]["value"].to_string()).collect();
     assert_eq!(names.len(), 3, "every node has a name of its own");

@@ -69,9 +69,11 @@ impl Service<'_> {
     }
 
     /// The environment as the file gives it.
-    pub(crate) fn environment(&self) -> BTreeMap<&str, &str> {
+    pub(crate) fn environment(&self) -> BTreeMap<&str, String> {
         let settings = self.value["environment"].as_object().into_iter().flatten();
-        settings.map(|(name, value)| (name.as_str(), value.as_str().expect("quoted"))).collect()
+        // A port that was put in is a number here.
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        settings.map(|(name, value)| (name.as_str(), text(value))).collect()
     }
 
     /// The settings of a node, with its secrets found in this folder.
