@@ -13,6 +13,7 @@ mod cluster;
 mod doctor;
 mod fuzz;
 mod generate;
+mod k8s;
 mod levels;
 mod login;
 mod node;
@@ -54,6 +55,8 @@ enum Command {
     Ci(ci::Options),
     /// The house rules: lengths, names, prints, codes, links, manifests.
     Tidy,
+    /// The Helm chart: lint, every combination, schemas of several Kubernetes versions; 1 min once Helm is built (2 min).
+    K8s(k8s::Options),
     /// Write the generated files again; `ci` checks that they are up to date.
     Generate {
         /// Write nothing, fail when a file is out of date.
@@ -103,6 +106,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Test { only } => levels::run(&project, only),
         Command::Ci(options) => ci::run(&project, &options),
         Command::Tidy => tidy::run(&project),
+        Command::K8s(options) => k8s::run(&project, &options),
         Command::Generate { check } => generate::run(&project, check),
         Command::Bench { name, args } => bench::run(&project, name.as_deref(), &args),
         Command::Prove { args } => prove::run(&project, &args),

@@ -12,6 +12,7 @@ mod load;
 mod nearest;
 pub(crate) mod problem;
 mod reference;
+mod schema;
 pub(crate) mod secret;
 mod show;
 pub(crate) mod value;
@@ -26,7 +27,7 @@ use hubbub_gateway::{AdmissionConfig, DrainConfig, RebalanceConfig};
 pub(crate) use check::Purpose;
 pub(crate) use load::{Given, Loaded, load};
 pub(crate) use problem::Problems;
-pub(crate) use reference::reference;
+pub(crate) use reference::{reference, reference_json};
 
 use field::choice;
 use secret::Secret;
