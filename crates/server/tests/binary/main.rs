@@ -5,6 +5,7 @@
 mod commands;
 mod draining;
 mod keeping;
+mod kubernetes;
 mod many;
 mod precedence;
 mod refusals;
