@@ -10,6 +10,7 @@ mod bench;
 mod ci;
 mod clean;
 mod cluster;
+mod dashboard;
 mod doctor;
 mod fuzz;
 mod generate;
@@ -17,9 +18,11 @@ mod k8s;
 mod levels;
 mod login;
 mod node;
+mod observe;
 mod process;
 mod project;
 mod prove;
+mod rules;
 mod signals;
 mod tidy;
 mod tools;
@@ -51,12 +54,16 @@ enum Command {
         #[arg(long, value_enum)]
         only: Option<Level>,
     },
-    /// fmt, tidy, deny, clippy, doc, generated files, test: what .ci/run calls.
+    /// fmt, tidy, rules, deny, clippy, doc, generated files, test: what .ci/run calls.
     Ci(ci::Options),
     /// The house rules: lengths, names, prints, codes, links, manifests.
     Tidy,
     /// The Helm chart: lint, every combination, schemas of several Kubernetes versions; 1 min once Helm is built (2 min).
     K8s(k8s::Options),
+    /// The alerts and the dashboard: cases played by promtool, pages, queries, names of metrics; 2 s.
+    Rules,
+    /// Print the Grafana dashboard; `generate` writes it to deploy/grafana/hubbub.json.
+    Dashboard,
     /// Write the generated files again; `ci` checks that they are up to date.
     Generate {
         /// Write nothing, fail when a file is out of date.
@@ -78,6 +85,11 @@ enum Command {
         /// `--report`; the rest is passed on to `hubbub-prove` (`--seed N --seconds N`, `--help`).
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
+    },
+    /// A real cluster under a real Prometheus: alerts that fire, panels that are drawn.
+    Observe {
+        /// What is looked at.
+        what: observe::What,
     },
     /// Run one fuzz target, or all of them; `fuzz list` names them. Needs a nightly toolchain.
     Fuzz(fuzz::Options),
@@ -107,9 +119,12 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Ci(options) => ci::run(&project, &options),
         Command::Tidy => tidy::run(&project),
         Command::K8s(options) => k8s::run(&project, &options),
+        Command::Rules => rules::run(&project),
+        Command::Dashboard => dashboard::text(&project).map(|text| println!("{text}")),
         Command::Generate { check } => generate::run(&project, check),
         Command::Bench { name, args } => bench::run(&project, name.as_deref(), &args),
         Command::Prove { args } => prove::run(&project, &args),
+        Command::Observe { what } => observe::run(&project, what),
         Command::Fuzz(options) => fuzz::run(&project, &options),
         Command::Doctor => doctor::run(&project),
         Command::Clean => clean::run(&project),
