@@ -17,6 +17,7 @@
   "redisPublishUrls" "redis.publish_urls"
   "redisSentinelPassword" "redis.sentinel_password"
   "tokenSecret" "auth.token_secret"
+  "traceOtlpHeaders" "trace.otlp_headers"
 -}}
 {{- $demo := dict -}}
 {{- with .Values.demo.postgresql }}{{ if .enabled -}}
@@ -47,7 +48,7 @@
 {{- if and $hosts (not $config.public_url) -}}
 {{- $_ := set $config "public_url" (printf "https://%s" (first $hosts)) -}}
 {{- end -}}
-{{- range list "tls" "database" "redis" "auth" "limits" -}}
+{{- range list "tls" "database" "redis" "auth" "limits" "trace" -}}
 {{- if not (get $config .) }}{{ $_ := set $config . dict }}{{ end -}}
 {{- end -}}
 {{- $proxied := or .Values.ingress.enabled (and .Values.gateway.enabled (eq .Values.gateway.kind "HTTPRoute")) -}}

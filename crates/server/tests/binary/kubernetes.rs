@@ -42,7 +42,8 @@ fn texts(folder: &Path) -> Vec<(PathBuf, String)> {
 /// The objects of `k8s/plain`.
 fn objects() -> Vec<Value> {
     let files = texts(&kubernetes().join("plain"));
-    let documents = files.iter().flat_map(|(path, text)| {
+    let manifests = files.iter().filter(|(path, _)| path.extension().is_some_and(|ending| ending == "yaml"));
+    let documents = manifests.flat_map(|(path, text)| {
         let read = serde_saphyr::from_multiple::<Value>(text);
         read.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     });

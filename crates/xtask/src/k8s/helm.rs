@@ -19,7 +19,7 @@ const MODULE: &str = "helm.sh/helm/v3/cmd/helm";
 /// Where Go is installed when it is not on the search path.
 const GO: &str = "/usr/local/go/bin/go";
 
-/// Releases and namespaces of what is only rendered.
+/// The release and the namespace, of what is rendered and of what is played.
 pub(super) const RELEASE: &str = "hubbub";
 
 /// The pinned Helm.

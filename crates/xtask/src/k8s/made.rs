@@ -8,7 +8,7 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use crate::generate::merge;
-use crate::k8s::helm::{self, Helm};
+use crate::k8s::helm::Helm;
 use crate::k8s::{CHART, plain, readme, schema};
 use crate::project::Project;
 
@@ -35,7 +35,7 @@ pub(crate) fn generate(project: &Project, check: bool) -> Result<Vec<String>> {
     settle(project, check, &readme_file, &merge(&present, &table), &mut stale)?;
     match Helm::find(project) {
         Some(helm) => plain::generate(project, &helm, check, &mut stale)?,
-        None => println!("{}: not looked at, without helm {} (`cargo xtask k8s` builds it)", plain::FOLDER, helm::VERSION),
+        None => plain::compare_mark(project, check, &mut stale)?,
     }
     Ok(stale)
 }

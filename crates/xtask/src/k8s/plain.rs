@@ -1,22 +1,27 @@
 //! `k8s/plain`: what the chart makes of `k8s/ci/plain.yaml`, one file for each template, for people without Helm.
 //!
-//! Must never be edited by hand, and never differ from the chart in more than the marks that only Helm reads.
+//! Owns the mark of what they were made from, so that a stale copy is found without Helm too. Must never be edited by hand,
+//! and never differ from the chart in more than the lines that only Helm reads.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::k8s::helm::Helm;
 use crate::k8s::made::settle;
 use crate::k8s::rendered::Rendered;
-use crate::k8s::{COMBINATIONS, values_files};
+use crate::k8s::{CHART, COMBINATIONS, values_files};
 use crate::project::Project;
 
 /// Where they lie.
 pub(super) const FOLDER: &str = "k8s/plain";
 
 const HEAD: &str = "# Made from the chart by `cargo xtask generate`: k8s/hubbub with k8s/ci/plain.yaml.\n";
+
+/// Says what the folder is, and holds the mark.
+const README: &str = "README.md";
 
 /// Of Helm alone.
 const MARKS: [&str; 3] = ["helm.sh/", "app.kubernetes.io/managed-by:", "# Source:"];
@@ -27,7 +32,8 @@ const HOOK_SUFFIX: &str = "-migration";
 /// Writes the files, or names those that are out of date.
 pub(super) fn generate(project: &Project, helm: &Helm<'_>, check: bool, stale: &mut Vec<String>) -> Result<()> {
     let rendered = Rendered::new(helm, &project.path(COMBINATIONS).join("plain.yaml"))?;
-    let files = files(&rendered);
+    let mut files = files(&rendered);
+    files.insert(README.to_owned(), readme(&mark(project)?));
     for (name, text) in &files {
         settle(project, check, &format!("{FOLDER}/{name}"), text, stale)?;
     }
@@ -45,6 +51,52 @@ pub(super) fn generate(project: &Project, helm: &Helm<'_>, check: bool, stale: &
         }
     }
     Ok(())
+}
+
+/// What can be said without Helm: whether the files were made from the chart as it is.
+pub(super) fn compare_mark(project: &Project, check: bool, stale: &mut Vec<String>) -> Result<()> {
+    let present = fs::read_to_string(project.path(FOLDER).join(README)).unwrap_or_default();
+    if present == readme(&mark(project)?) {
+        println!("{FOLDER}: made from the present chart; not rendered again, without helm");
+    } else {
+        println!("{FOLDER}: the chart has changed, and there is no helm to render it (`cargo xtask k8s` builds it)");
+        if check {
+            stale.push(FOLDER.to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn readme(mark: &str) -> String {
+    format!(
+        "# Without Helm\n\nMade by `cargo xtask generate` from the chart and `k8s/ci/plain.yaml`; how to use it stands in \
+         [../README.md](../README.md#for-people).\n\nMade from `{mark}`: while the chart has another mark, `cargo xtask ci` \
+         fails.\n"
+    )
+}
+
+/// A number that is another one when anything that is rendered here changes (FNV-1a, 64 bits).
+fn mark(project: &Project) -> Result<String> {
+    let chart = project.path(CHART);
+    let mut inputs = vec![chart.join("Chart.yaml"), chart.join("values.yaml"), project.path(COMBINATIONS).join("plain.yaml")];
+    inputs.extend(listed(&chart.join("templates"))?);
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for input in inputs {
+        let bytes = fs::read(&input).with_context(|| format!("cannot read {}", input.display()))?;
+        let name = input.file_name().unwrap_or_default().as_encoded_bytes();
+        for byte in name.iter().chain(&bytes) {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    Ok(format!("{hash:016x}"))
+}
+
+/// The files of a folder in the order of their names.
+fn listed(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    files.sort();
+    Ok(files)
 }
 
 /// The files by name.

@@ -3,7 +3,7 @@
 //! Must never understand YAML: an object's kind and a block of text are found by the form in which Helm prints them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -27,7 +27,6 @@ pub(super) struct Object {
 /// A rendered combination.
 pub(super) struct Rendered {
     pub(super) name: String,
-    pub(super) values: PathBuf,
     pub(super) text: String,
     pub(super) objects: Vec<Object>,
 }
@@ -39,7 +38,7 @@ impl Rendered {
         let text = helm.template(values).with_context(|| format!("{} does not render", values.display()))?;
         let objects = objects(&text).with_context(|| name.clone())?;
         ensure!(!objects.is_empty(), "{name}: nothing was rendered");
-        Ok(Self { name, values: values.to_path_buf(), text, objects })
+        Ok(Self { name, text, objects })
     }
 
     /// The block of this name in the first ConfigMap that has it.
