@@ -15,6 +15,7 @@ mod dashboard;
 mod doctor;
 mod fuzz;
 mod generate;
+mod k8s;
 mod levels;
 mod login;
 mod node;
@@ -60,6 +61,8 @@ enum Command {
     Ci(ci::Options),
     /// The house rules: lengths, names, prints, codes, links, manifests.
     Tidy,
+    /// The Helm chart: lint, every combination, schemas of several Kubernetes versions; 1 min once Helm is built (2 min).
+    K8s(k8s::Options),
     /// The alerts and the dashboard: cases played by promtool, pages, queries, names of metrics; 2 s.
     Rules,
     /// Print the Grafana dashboard; `generate` writes it to deploy/grafana/hubbub.json.
@@ -119,6 +122,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Test { only } => levels::run(&project, only),
         Command::Ci(options) => ci::run(&project, &options),
         Command::Tidy => tidy::run(&project),
+        Command::K8s(options) => k8s::run(&project, &options),
         Command::Rules => rules::run(&project),
         Command::Dashboard => dashboard::text(&project).map(|text| println!("{text}")),
         Command::Generate { check } => generate::run(&project, check),
