@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::outbox::{Class, Outbox, Pushed};
+use crate::traced::to_wire;
 use crate::wheel::Scheduled;
 
 /// Names a connection within its node; never used again.
@@ -83,12 +84,12 @@ impl Link {
 
     /// Pushes a refusal; `re` of none where it answers no command.
     pub fn push_refusal(&self, re: Option<u64>, refusal: &Refusal) -> Pushed {
-        self.outbox.push(refusal_frame(self.codec, re, &refusal.to_wire()), Class::Paced)
+        self.outbox.push(refusal_frame(self.codec, re, &to_wire(refusal)), Class::Paced)
     }
 
     /// Ends the connection with a refusal that says why, then the close frame.
     pub fn close_refused(&self, refusal: &Refusal, code: CloseCode) {
-        self.outbox.close(Some(refusal_frame(self.codec, None, &refusal.to_wire())), code);
+        self.outbox.close(Some(refusal_frame(self.codec, None, &to_wire(refusal))), code);
     }
 
     /// Ends the connection with `session.closing`, then the close frame; false when it was about to end already.

@@ -16,6 +16,7 @@ mod generate;
 mod levels;
 mod login;
 mod node;
+mod otlp;
 mod process;
 mod project;
 mod prove;
@@ -78,6 +79,8 @@ enum Command {
     },
     /// Run one fuzz target, or all of them; `fuzz list` names them. Needs a nightly toolchain.
     Fuzz(fuzz::Options),
+    /// Check what nodes export as traces with the OpenTelemetry Collector's own receiver. Needs Go; OTLP_TAKES
+    Otlp,
     /// What this machine has and what is missing.
     Doctor,
     /// Remove the project's own leftovers: scratch folders and the data of `run`.
@@ -107,6 +110,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Bench { name, args } => bench::run(&project, name.as_deref(), &args),
         Command::Prove { args } => prove::run(&project, &args),
         Command::Fuzz(options) => fuzz::run(&project, &options),
+        Command::Otlp => otlp::run(&project),
         Command::Doctor => doctor::run(&project),
         Command::Clean => clean::run(&project),
     }

@@ -9,6 +9,8 @@ use hubbub_chat::RateVerdict;
 use hubbub_protocol::{Refusal, WireError};
 use serde::Serialize;
 
+use crate::traced::to_wire;
+
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
@@ -30,7 +32,7 @@ pub(crate) fn json<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Respo
 
 /// A refusal, with its status and `Retry-After`.
 pub(crate) fn refused(refusal: &Refusal) -> Response<Body> {
-    let error = refusal.to_wire();
+    let error = to_wire(refusal);
     let status = StatusCode::from_u16(refusal.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = json(status, &ErrorBody { err: &error });
     if let Some(wait) = refusal.retry_after_ms {

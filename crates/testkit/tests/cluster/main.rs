@@ -8,4 +8,6 @@ mod membership;
 mod messages;
 mod moving;
 mod oddities;
+mod otlp;
 mod rebalance;
+mod traces;
