@@ -166,7 +166,8 @@ impl Exporter {
             }
             if is_over {
                 self.spans.close();
-                self.spans.recv_many(&mut batch, BATCH_SPANS_MAX - batch.len()).await;
+                let room = BATCH_SPANS_MAX - batch.len();
+                self.spans.recv_many(&mut batch, room).await;
             }
             if batch.is_empty() {
                 return;
