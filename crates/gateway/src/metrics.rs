@@ -15,6 +15,7 @@ use prometheus::{
 use crate::admission::Reason;
 use crate::exemplar::{Exemplar, Exemplars};
 use crate::hub::Cause;
+use crate::proxies::ProxyMetrics;
 
 /// How many rooms `hubbub_room_connections` names.
 pub const LARGEST_ROOMS: usize = 10;
@@ -74,6 +75,8 @@ pub struct Metrics {
     pub drain_connections_left: IntGauge,
     admission_refusals: [IntCounter; Reason::ALL.len()],
     admission_waits: [IntCounter; 2],
+    /// What proxies say about clients.
+    pub proxy: ProxyMetrics,
     /// Connections closed so that another node gets them.
     pub rebalance_closes: IntCounter,
 }
@@ -146,6 +149,7 @@ impl Metrics {
             )?,
             admission_refusals: Reason::ALL.map(|reason| refusals.with_label_values(&[reason.name()])),
             admission_waits: ["rate", "handshakes"].map(|reason| waits.with_label_values(&[reason])),
+            proxy: ProxyMetrics::register(registry)?,
             rebalance_closes: counter(
                 "hubbub_rebalance_closes_total",
                 "Connections closed so that another node gets them.",

@@ -1,7 +1,7 @@
 //! The ops listener: health, metrics, debug. Plain HTTP, never on the public port.
 //!
-//! It answers before the database is there and after the last client has gone. Must never change anything, but for the one
-//! route that asks the process to stop.
+//! It answers before the database is there, after the last client has gone, and while every worker of the process stands
+//! still: its thread and its runtime are its own. Must never change anything, but for the one route that asks the process to stop.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -23,6 +23,7 @@ use prometheus::proto::LabelPair;
 use prometheus::{Encoder, Registry, TextEncoder};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,7 @@ use crate::admission::Reason;
 use crate::http::respond;
 use crate::node::Node;
 use crate::openmetrics;
+use crate::pulse::Pulse;
 
 /// Connections at a time: probes and scrapers are few.
 const CONNECTIONS_MAX: usize = 64;
@@ -54,6 +56,8 @@ pub enum Stage {
 pub struct Health {
     stage: Mutex<Stage>,
     node: OnceLock<Arc<Node>>,
+    /// Of the runtime that serves clients; none before the listener has started.
+    pulse: OnceLock<Arc<Pulse>>,
     /// Somebody asked for the end of the process by `POST /drain`.
     drain_asked: CancellationToken,
     registry: Registry,
@@ -66,7 +70,7 @@ impl Health {
     #[must_use]
     pub fn new(registry: Registry, config: Value) -> Arc<Self> {
         let stage = Mutex::new(Stage::Starting("starting".to_owned()));
-        Arc::new(Self { stage, node: OnceLock::new(), drain_asked: CancellationToken::new(), registry, config })
+        Arc::new(Self { stage, node: OnceLock::new(), pulse: OnceLock::new(), drain_asked: CancellationToken::new(), registry, config })
     }
 
     /// Resolves when somebody has asked over the ops port that the process stops.
@@ -135,7 +139,7 @@ impl Health {
 
 /// A listener that is bound, so that a port that is taken is known at start.
 pub struct Ops {
-    listener: TcpListener,
+    listener: std::net::TcpListener,
     /// Where it listens, with the port that the kernel chose for port 0.
     pub address: SocketAddr,
 }
@@ -145,16 +149,23 @@ impl Ops {
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub async fn bind(address: SocketAddr) -> std::io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+    pub fn bind(address: SocketAddr) -> std::io::Result<Self> {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address })
     }
 
-    /// Serves until `stop`.
-    pub fn start(self, health: Arc<Health>, stop: CancellationToken) {
+    /// Serves until `stop`, on a thread of its own, and watches the runtime from which it is called.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub fn start(self, health: Arc<Health>, stop: CancellationToken) -> std::io::Result<()> {
+        let pulse = Pulse::of(Handle::current());
+        // Set once, by the one listener of a process.
+        health.pulse.set(Arc::clone(&pulse)).ok();
         let router = Router::new()
-            .route("/livez", get(async || "ok\n"))
+            .route("/livez", get(livez))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
             .route("/debug/config", get(async |State(health): State<Arc<Health>>| debug(&health.config)))
@@ -163,7 +174,19 @@ impl Ops {
             .route("/debug/tasks", get(tasks))
             .route("/drain", post(drain))
             .with_state(health);
-        tokio::spawn(async move { stop.run_until_cancelled(accept(self.listener, router)).await });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let serving = async move {
+            match TcpListener::from_std(self.listener) {
+                Ok(listener) => tokio::select! {
+                    () = accept(listener, router) => {}
+                    () = pulse.watch() => {}
+                    () = stop.cancelled() => {}
+                },
+                Err(error) => tracing::error!(%error, "the ops listener cannot be used"),
+            }
+        };
+        let thread = std::thread::Builder::new().name("hubbub-ops".to_owned());
+        thread.spawn(move || runtime.block_on(serving)).map(drop)
     }
 }
 
@@ -186,6 +209,14 @@ async fn accept(listener: TcpListener, router: Router) {
             served.await.ok();
             drop(place);
         });
+    }
+}
+
+/// Whether the process turns.
+async fn livez(State(health): State<Arc<Health>>) -> Response {
+    match health.pulse.get().and_then(|pulse| pulse.stuck()) {
+        None => "ok\n".into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason + "\n").into_response(),
     }
 }
 
@@ -268,7 +299,8 @@ async fn connections(State(health): State<Arc<Health>>) -> Response {
 }
 
 async fn tasks(State(health): State<Arc<Health>>) -> Response {
-    let runtime = tokio::runtime::Handle::current().metrics();
+    let Some(pulse) = health.pulse.get() else { return debug(&json!({})) };
+    let runtime = pulse.runtime().metrics();
     let wheel = health.node.get().map_or(0, |node| node.wheel.len());
     debug(&json!({
         "workers": runtime.num_workers(),

@@ -68,6 +68,14 @@ impl Address {
         }
     }
 
+    /// Makes a SQLite file that is not there yet, for its owner alone. A server's database is there or not.
+    pub(crate) fn create(&self) -> Result<(), Fault> {
+        match self {
+            Self::Sqlite(options) => sqlite::create_private(options),
+            Self::Postgres(_) | Self::Pooled(_) => Ok(()),
+        }
+    }
+
     /// The epoch of a database that answers.
     pub(crate) async fn probe(&self) -> Result<Epoch, Fault> {
         match self {

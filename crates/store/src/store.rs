@@ -66,6 +66,13 @@ impl StoreConfig {
     fn address(&self) -> Result<Address, StoreError> {
         Address::parse(&self.url, self.pooler)
     }
+
+    /// The address of a database that may be new: the file of SQLite is there, whoever looks into it first.
+    fn created(&self) -> Result<Address, StoreError> {
+        let address = self.address()?;
+        address.create()?;
+        Ok(address)
+    }
 }
 
 impl std::fmt::Debug for StoreConfig {
@@ -140,6 +147,7 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let address = config.address()?;
         let lock = Lock::shared(&address)?;
+        address.create()?;
         let limit = if config.migrate { MIGRATE_TIMEOUT } else { OPEN_TIMEOUT };
         let schema = within(limit, address.schema(config.migrate)).await?;
         refuse_newer(&schema)?;
@@ -198,7 +206,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked, or is of a newer version.
     pub async fn pending_migrations(config: &StoreConfig) -> Result<Vec<String>, StoreError> {
-        let schema = within(OPEN_TIMEOUT, config.address()?.schema(false)).await?;
+        let schema = within(OPEN_TIMEOUT, config.created()?.schema(false)).await?;
         refuse_newer(&schema)?;
         Ok(schema.pending.into_iter().map(str::to_owned).collect())
     }
@@ -208,7 +216,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked, or is of a newer version. Nothing is applied by half.
     pub async fn migrate(config: &StoreConfig) -> Result<usize, StoreError> {
-        let schema = within(MIGRATE_TIMEOUT, config.address()?.schema(true)).await?;
+        let schema = within(MIGRATE_TIMEOUT, config.created()?.schema(true)).await?;
         refuse_newer(&schema)?;
         Ok(schema.pending.len())
     }

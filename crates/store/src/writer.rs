@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use hubbub_protocol::{RoomEvent, RoomEventData};
+use hubbub_protocol::mutation::{self, Mutation};
+use hubbub_protocol::{RoomEvent, RoomEventData, SEQ_MAX, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -280,6 +281,10 @@ impl Writer {
         let error = StoreError::from(fault);
         tracing::warn!(writes = jobs.len(), ?error, "writes were refused");
         for mut job in jobs {
+            if let Some(untrue) = mutation::is(Mutation::AckFailed).then(|| never_written(&job)).flatten() {
+                job.answer(untrue);
+                continue;
+            }
             job.failed();
             job.answer(Outcome::Refused(if bad_row {
                 AppendError::Conflict("what is written contradicts what is stored")
@@ -288,6 +293,14 @@ impl Writer {
             }));
         }
     }
+}
+
+/// What [`Mutation::AckFailed`] says of a write that failed.
+fn never_written(job: &Job) -> Option<Outcome> {
+    let Work::Append { append, .. } = &job.work else { return None };
+    let (by, data) = (append.by.clone(), append.data.clone());
+    let event = RoomEvent { room: append.room, seq: SEQ_MAX, at: Timestamp::now(), by, data, trace: None };
+    Some(Outcome::Appended(Appended::Committed(Arc::new(event))))
 }
 
 fn committed(outcome: &mut Outcome) -> Option<&mut Arc<RoomEvent>> {

@@ -3,7 +3,6 @@
 //! Owns the checks of RFC 6455 §4.2 and of CONTRACT §4 (proof of identity, Origin). Must never accept two different
 //! identities, or a cookie from a page that may not connect.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,6 +22,7 @@ use super::identify::{self, Presented};
 use super::respond;
 use crate::admission::{Knock, Seat, Unauthenticated};
 use crate::node::Node;
+use crate::proxies::Client;
 use crate::session::Proof;
 use crate::traced;
 
@@ -38,7 +38,7 @@ pub(super) struct Accepted {
     /// How frames are read.
     pub parser: ParserConfig,
     /// Where the client comes from.
-    pub address: IpAddr,
+    pub client: Client,
     /// Who the client is.
     pub proof: Proof,
     /// Counts for the address.
@@ -53,12 +53,12 @@ pub(super) struct Accepted {
 pub(super) async fn answer(
     node: &Arc<Node>,
     request: &Request<Incoming>,
-    address: IpAddr,
+    client: Client,
     knock: &Knock,
 ) -> (Response<Body>, Option<Accepted>) {
     let shaking = async {
         let entry = Entry::begin("websocket.handshake", Instant::now());
-        let (response, accepted) = decide(node, request, address, knock).await;
+        let (response, accepted) = decide(node, request, client, knock).await;
         let failed = response.status().is_server_error().then_some("unavailable");
         entry.end(failed, |span| {
             span.set("http.response.status_code", u64::from(response.status().as_u16()));
@@ -74,10 +74,10 @@ pub(super) async fn answer(
 async fn decide(
     node: &Arc<Node>,
     request: &Request<Incoming>,
-    address: IpAddr,
+    client: Client,
     knock: &Knock,
 ) -> (Response<Body>, Option<Accepted>) {
-    match accept(node, request, address, knock).await {
+    match accept(node, request, client, knock).await {
         Ok((response, accepted)) => (response, Some(accepted)),
         Err(Denied::Refused(refusal)) => {
             if refusal.code.code() / 10_000 == 2 {
@@ -104,7 +104,7 @@ impl From<Refusal> for Denied {
 async fn accept(
     node: &Arc<Node>,
     request: &Request<Incoming>,
-    address: IpAddr,
+    client: Client,
     knock: &Knock,
 ) -> Result<(Response<Body>, Accepted), Denied> {
     let headers = request.headers();
@@ -121,7 +121,13 @@ async fn accept(
     let (codec, named) = choose_codec(headers)?;
     identify::check_origin(node, headers, request.uri())?;
     let seat = node.admission.take_seat()?;
-    let place = node.chat.enter_address(address).await?;
+    let place = if client.is_proxy {
+        // Whoever is behind it, all of them together are not one client.
+        node.metrics.proxy.unnamed_clients.inc();
+        Place::uncounted()
+    } else {
+        node.chat.enter_address(client.address).await?
+    };
     let proof = prove(node, headers).await?;
     let unauthenticated = match proof {
         Proof::None => Some(node.admission.enter_unauthenticated(knock)?),
@@ -150,7 +156,7 @@ async fn accept(
     };
     // Shared frames are compressed for the full window; who asked for a smaller one gets them as they are.
     let compress = agreement.is_some_and(|agreement| agreement.admits(usize::MAX));
-    Ok((response, Accepted { codec, compress, parser, address, proof, place, seat, unauthenticated }))
+    Ok((response, Accepted { codec, compress, parser, client, proof, place, seat, unauthenticated }))
 }
 
 /// Whether this asks for a WebSocket of the version spoken here (RFC 6455 §4.2.1).

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use super::end::OWNER_ONLY;
+use crate::engine::sqlite::OWNER_ONLY;
 use super::lock;
 use super::target::refused;
 use crate::engine::Address;

@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use super::backup::newest_migration;
 use super::copy::{lines, sums};
-use super::end::{self, End, OWNER_ONLY};
+use super::end::{self, End};
+use crate::engine::sqlite::OWNER_ONLY;
 use super::moving::open_source;
 use super::progress::Watcher;
 use super::table::{TABLES, TableSum, hex};
