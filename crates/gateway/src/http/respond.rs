@@ -45,7 +45,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Response<Body> {
 /// none for them.
 pub(crate) fn timed_out() -> Vec<u8> {
     let refusal = Refusal::new(ErrorCode::Malformed).because("The request did not come in time.");
-    let body = hubbub_protocol::Codec::Json.encode(&ErrorBody { err: &refusal.to_wire() });
+    let body = hubbub_protocol::Codec::Json.encode(&ErrorBody { err: &to_wire(&refusal) });
     let head = format!(
         "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: application/json\r\ncache-control: no-store\r\n\
          content-length: {}\r\n\r\n",
