@@ -237,7 +237,15 @@ mod tests {
 
     #[test]
     fn a_trace_that_cannot_be_read_takes_no_event_with_it() {
-        for t in [json!("x"), json!(7), json!([[1]]), json!([[1, 2]]), json!([["1", "x"]]), json!([[1, "00-x"]]), json!([{}])] {
+        for t in [
+            json!("x"),
+            json!(7),
+            json!([[1]]),
+            json!([[1, 2]]),
+            json!([["1", "x"]]),
+            json!([[1, "00-x"]]),
+            json!([{}]),
+        ] {
             let message = written(&json!({"v": 1, "k": "event", "d": event(1), "t": t}));
             let Ok(Envelope::Events(events)) = decode(&message, "a") else { panic!("{t}") };
             assert_eq!((events.len(), &events[0].trace), (1, &None), "{t}");

@@ -9,8 +9,8 @@ use hubbub_protocol::mutation::{self, Mutation};
 use hubbub_protocol::reply::{MessagePage, Sent};
 use hubbub_protocol::text::check_body;
 use hubbub_protocol::{ErrorCode, MessageId, Refusal, RoomId, RoomKind, RoomRole, RoomSelector};
-use hubbub_trace::Kind;
 use hubbub_store::{Append, AppendError, Appended, Guard, PageQuery};
+use hubbub_trace::Kind;
 
 use crate::Chat;
 use crate::caller::Caller;

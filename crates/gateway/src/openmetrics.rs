@@ -158,7 +158,8 @@ mod tests {
         commands.with_label_values(&["a\"b\\c"]).inc_by(7);
         gauge.set(-1.5e-9);
         let latest = Exemplar { trace: 0xabc, value: 0.5, at: Timestamp::from_millis(1_767_323_045_678) };
-        let text = encode(&registry.gather(), |name, _| if name == "h_seconds" { vec![None, Some(latest)] } else { vec![] });
+        let text =
+            encode(&registry.gather(), |name, _| if name == "h_seconds" { vec![None, Some(latest)] } else { vec![] });
         let golden = [
             "# TYPE c counter",
             "# HELP c Commands.",

@@ -70,7 +70,14 @@ impl Health {
     #[must_use]
     pub fn new(registry: Registry, config: Value) -> Arc<Self> {
         let stage = Mutex::new(Stage::Starting("starting".to_owned()));
-        Arc::new(Self { stage, node: OnceLock::new(), pulse: OnceLock::new(), drain_asked: CancellationToken::new(), registry, config })
+        Arc::new(Self {
+            stage,
+            node: OnceLock::new(),
+            pulse: OnceLock::new(),
+            drain_asked: CancellationToken::new(),
+            registry,
+            config,
+        })
     }
 
     /// Resolves when somebody has asked over the ops port that the process stops.

@@ -146,7 +146,10 @@ mod tests {
     #[test]
     fn flags_that_are_not_known_mean_nothing() {
         let with = |flags: &str| TraceContext::parse(&format!("{}{flags}", &GOOD[..53])).map(TraceContext::is_sampled);
-        assert_eq!([with("00"), with("02"), with("03"), with("ff")], [Some(false), Some(false), Some(true), Some(true)]);
+        assert_eq!(
+            [with("00"), with("02"), with("03"), with("ff")],
+            [Some(false), Some(false), Some(true), Some(true)]
+        );
     }
 
     #[test]

@@ -329,7 +329,8 @@ fn a_traceparent_is_read_or_as_if_it_was_not_there() {
             decoded.trace.map(|trace| trace.to_string())
         };
         assert_eq!(read(traceparent.into()).as_deref(), Some(traceparent));
-        for other in [json!("00-x"), json!(7), json!(null), json!([traceparent]), json!({ "traceparent": traceparent })] {
+        for other in [json!("00-x"), json!(7), json!(null), json!([traceparent]), json!({ "traceparent": traceparent })]
+        {
             assert_eq!(read(other.clone()), None, "{other}");
         }
         let refused = json!({ "id": 7, "cmd": "room.burn", "traceparent": traceparent });

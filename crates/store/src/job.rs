@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use hubbub_protocol::{RoomEvent, RoomEventData, RoomId};
-use sha2::{Digest, Sha256};
 use hubbub_trace::{Kind, Span};
+use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use crate::append::{Append, Appended, NewRoom};

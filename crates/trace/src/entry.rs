@@ -83,4 +83,5 @@ impl Entry {
         let mut span = Span::open(tracer, context.next_span(true), self.given, self.name, Kind::Server).began(started);
         span.set("hubbub.recorded_for", if failed.is_some() { "failure" } else { "slowness" });
         span
-    }}
+    }
+}

@@ -34,7 +34,8 @@ pub(crate) fn encode(sender: &Sender, spans: Vec<Box<Open>>) -> Vec<u8> {
         ("service.instance.id", text(&sender.node)),
         ("service.version", Value::Word(sender.version)),
     ];
-    let resource = Resource { attributes: attributes.map(|(key, value)| attribute(key, value)).into(), ..Default::default() };
+    let resource =
+        Resource { attributes: attributes.map(|(key, value)| attribute(key, value)).into(), ..Default::default() };
     let scope =
         InstrumentationScope { name: "hubbub".to_owned(), version: sender.version.to_owned(), ..Default::default() };
     let spans = spans.into_iter().map(|open| span(*open)).collect();

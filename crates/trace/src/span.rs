@@ -170,9 +170,7 @@ pub fn child(name: &'static str, kind: Kind) -> Span {
 /// What follows from a recorded span, of this process in whatever task, or of another node, which has kept to its own bound.
 pub fn child_of(parent: &TraceContext, name: &'static str, kind: Kind) -> Span {
     match tracer() {
-        Some(tracer) if parent.is_sampled() => {
-            Span::open(tracer, parent.next_span(true), Some(*parent), name, kind)
-        }
+        Some(tracer) if parent.is_sampled() => Span::open(tracer, parent.next_span(true), Some(*parent), name, kind),
         _ => Span::none(),
     }
 }
@@ -187,9 +185,7 @@ pub fn task(name: &'static str) -> Span {
 /// Work that nobody asked for and that is rare and worth knowing: recorded within the bound for each second.
 pub fn root(name: &'static str) -> Span {
     match tracer() {
-        Some(tracer) if tracer.admit() => {
-            Span::open(tracer, TraceContext::new_root(true), None, name, Kind::Internal)
-        }
+        Some(tracer) if tracer.admit() => Span::open(tracer, TraceContext::new_root(true), None, name, Kind::Internal),
         _ => Span::none(),
     }
 }

@@ -2,6 +2,7 @@
 #![cfg(feature = "otlp")]
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -39,7 +40,8 @@ async fn receive(listener: TcpListener, acceptor: TlsAcceptor, names: mpsc::Unbo
                 break ExportTraceServiceRequest::decode(&bytes[end + 4..]).unwrap();
             }
         };
-        let spans = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans).flat_map(|scope| &scope.spans);
+        let spans =
+            request.resource_spans.iter().flat_map(|resource| &resource.scope_spans).flat_map(|scope| &scope.spans);
         spans.for_each(|span| names.send(span.name.clone()).unwrap());
         let partial_success =
             Some(ExportTracePartialSuccess { rejected_spans: 1, error_message: "one too many".to_owned() });
@@ -50,21 +52,66 @@ async fn receive(listener: TcpListener, acceptor: TlsAcceptor, names: mpsc::Unbo
     }
 }
 
-#[tokio::test]
-async fn what_the_rules_record_is_sent_and_what_is_recorded_is_bounded() {
+/// A server for `localhost`, whose certificate is written to a file.
+fn server(ca_file: &Path) -> TlsAcceptor {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let ca_file = folder.path().join("ca.pem");
-    fs::write(&ca_file, made.cert.pem()).unwrap();
+    fs::write(ca_file, made.cert.pem()).unwrap();
     let certificate = CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let server = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let server = server.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
+    TlsAcceptor::from(Arc::new(server))
+}
+
+/// A client that records its trace is followed; one that does not is not; what failed is recorded afterwards.
+async fn obey_the_rules(parent: TraceContext) {
+    within(Some(parent), async {
+        let entry = Entry::begin("followed", Instant::now());
+        let part = child("part", Kind::Internal).context().expect("recorded");
+        assert_eq!(part.trace(), parent.trace());
+        assert_eq!(id(), parent.id());
+        entry.end(None, |_| {});
+    })
+    .await;
+    within(Some(parent.next_span(false)), async {
+        let entry = Entry::begin("not followed", Instant::now());
+        assert!(!child("not a part", Kind::Internal).is_recorded());
+        entry.end(None, |_| panic!("nobody looks at it"));
+    })
+    .await;
+    let failing = async {
+        let entry = Entry::begin("failed", Instant::now());
+        // The error and the log name it before it is known that it will be recorded.
+        let named = id();
+        assert_eq!(named, id(), "one command has one trace");
+        entry.end(Some("internal"), |span: &mut Span| assert_eq!(span.context().unwrap().id(), named));
+        named
+    };
+    assert_ne!(within(None, failing).await, parent.id());
+}
+
+/// Whatever a client asks for, no second has more traces than the bound.
+async fn flood(parent: TraceContext, began: Instant) {
+    let described = AtomicUsize::new(0);
+    for _ in 0..1_000 {
+        let entry = within(Some(parent), async { Entry::begin("flood", Instant::now()) }).await;
+        entry.end(None, |_| drop(described.fetch_add(1, Ordering::Relaxed)));
+    }
+    let tasks = async { (0..1_000).filter(|_| task("task").is_recorded()).count() };
+    let recorded = described.load(Ordering::Relaxed) + within(Some(parent), tasks).await;
+    assert!(recorded as u64 <= PER_SECOND_MAX * (began.elapsed().as_secs() + 1), "{recorded} of two thousand");
+}
+
+#[tokio::test]
+async fn what_the_rules_record_is_sent_and_what_is_recorded_is_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    let acceptor = server(&ca_file);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (names, mut received) = mpsc::unbounded_channel();
-    let receiver = tokio::spawn(receive(listener, TlsAcceptor::from(Arc::new(server)), names));
+    let receiver = tokio::spawn(receive(listener, acceptor, names));
 
     let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
     let sampling = Sampling { one_in: 0, per_second_max: PER_SECOND_MAX, slow: Duration::from_secs(3600) };
@@ -81,43 +128,9 @@ async fn what_the_rules_record_is_sent_and_what_is_recorded_is_bounded() {
     let export = Export::start(config.clone(), metrics.clone()).unwrap();
     Export::start(config, metrics.clone()).expect_err("a second tracer");
 
-    // A client that records its trace is followed, as far as the bound goes; one that does not is not.
     let parent = TraceContext::new_root(true);
-    within(Some(parent), async {
-        let entry = Entry::begin("followed", Instant::now());
-        let part = child("part", Kind::Internal).context().expect("recorded");
-        assert_eq!(part.trace(), parent.trace());
-        assert_eq!(id(), parent.id());
-        entry.end(None, |_| {});
-    })
-    .await;
-    within(Some(parent.next_span(false)), async {
-        let entry = Entry::begin("not followed", Instant::now());
-        assert!(!child("not a part", Kind::Internal).is_recorded());
-        entry.end(None, |_| panic!("nobody looks at it"));
-    })
-    .await;
-    // What failed is recorded afterwards, in the trace that its error has named.
-    let named = within(None, async {
-        let entry = Entry::begin("failed", Instant::now());
-        let named = id();
-        assert_eq!(named, id(), "one command has one trace");
-        entry.end(Some("internal"), |span: &mut Span| assert_eq!(span.context().unwrap().id(), named));
-        named
-    });
-    assert_ne!(named.await, parent.id());
-    let described = AtomicUsize::new(0);
-    let flooding = async {
-        for _ in 0..1_000 {
-            let entry = within(Some(parent), async { Entry::begin("flood", Instant::now()) }).await;
-            entry.end(None, |_| drop(described.fetch_add(1, Ordering::Relaxed)));
-        }
-        let begun = (0..1_000).filter(|_| task("task").is_recorded()).count();
-        assert!(begun as u64 <= PER_SECOND_MAX * (began.elapsed().as_secs() + 1), "{begun}");
-    };
-    within(Some(parent), flooding).await;
-    let flooded = described.load(Ordering::Relaxed) as u64;
-    assert!(flooded <= PER_SECOND_MAX * (began.elapsed().as_secs() + 1), "{flooded} of a thousand");
+    obey_the_rules(parent).await;
+    flood(parent, began).await;
 
     export.finish(tokio::time::Instant::now() + Duration::from_secs(60)).await;
     receiver.abort();
@@ -152,7 +165,9 @@ fn what_can_never_work_is_refused_without_being_repeated() {
     for good in ["http://collector:4318", "https://[::1]:4318/v1/traces", "http://10.0.0.1/x"] {
         config(good, None).check().unwrap_or_else(|error| panic!("{good}: {error}"));
     }
-    for bad in ["collector:4318", "grpc://collector:4317", "http://", "http://user:secret@host", "https://", "/v1/traces"] {
+    for bad in
+        ["collector:4318", "grpc://collector:4317", "http://", "http://user:secret@host", "https://", "/v1/traces"]
+    {
         let error = config(bad, None).check().expect_err(bad);
         assert!(!error.to_string().contains("secret"), "{error}");
     }

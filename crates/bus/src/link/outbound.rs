@@ -41,8 +41,14 @@ pub(super) struct Outgoing {
 
 enum What {
     /// Spans of the events that belong to recorded traces; they end when the server has answered.
-    Message { payload: Vec<u8>, events: u64, spans: Vec<Span> },
-    GiveBack { limit: u64 },
+    Message {
+        payload: Vec<u8>,
+        events: u64,
+        spans: Vec<Span>,
+    },
+    GiveBack {
+        limit: u64,
+    },
 }
 
 /// The queue of one shard.

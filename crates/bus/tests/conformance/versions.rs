@@ -31,8 +31,14 @@ fn events() -> [RoomEvent; 2] {
         client_msg_id: serde_json::from_value("c-1".into()).unwrap(),
         body: "hello \u{1F44B}".into(),
     };
-    let event =
-        |seq, data| RoomEvent { room, seq, at: Timestamp::from_millis(1_767_323_045_678), by: by.clone(), data, trace: None };
+    let event = |seq, data| RoomEvent {
+        room,
+        seq,
+        at: Timestamp::from_millis(1_767_323_045_678),
+        by: by.clone(),
+        data,
+        trace: None,
+    };
     [event(1, sent.into()), event(2, RoomEventData::MemberLeft(MemberLeft { user: by.clone() }))]
 }
 

@@ -77,8 +77,7 @@ mod export {
         let Some(url) = trace.otlp_url.clone() else { return Ok(None) };
         let headers = read_headers(trace.otlp_headers.iter().map(|header| header.expose()));
         let headers = headers.map_err(|error| ("trace.otlp_headers", error.to_string()))?;
-        let sampling =
-            Sampling { one_in: trace.sample_one_in, per_second_max: trace.per_second_max, slow: trace.slow };
+        let sampling = Sampling { one_in: trace.sample_one_in, per_second_max: trace.per_second_max, slow: trace.slow };
         let (ca_file, node) = (trace.ca_file.clone(), node.to_owned());
         Ok(Some(ExportConfig { url, headers, ca_file, node, version: env!("CARGO_PKG_VERSION"), sampling }))
     }

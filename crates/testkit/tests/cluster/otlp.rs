@@ -192,7 +192,10 @@ impl Collector {
     pub(crate) fn spans(&self) -> Vec<Seen> {
         let text = fs::read_to_string(&self.file).unwrap_or_default();
         // The last line may be half written.
-        text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).flat_map(|value| in_json(&value)).collect()
+        text.lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .flat_map(|value| in_json(&value))
+            .collect()
     }
 }
 

@@ -66,7 +66,14 @@ pub(crate) async fn events(
                     .and_then(|data| RoomEventData::from_parts(&kind, data))
                     .map_err(|error| sqlx::Error::Decode(error.into()))?;
                 let by = UserRef { id: UserId::from_uuid(by), name: name.into() };
-                events.push(RoomEvent { room, seq: seq.unsigned_abs(), at: Timestamp::from_millis(at), by, data, trace: None });
+                events.push(RoomEvent {
+                    room,
+                    seq: seq.unsigned_abs(),
+                    at: Timestamp::from_millis(at),
+                    by,
+                    data,
+                    trace: None,
+                });
             }
             _ => return Err(sqlx::Error::Decode("an incomplete row of the log".into())),
         }
