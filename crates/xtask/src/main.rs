@@ -79,7 +79,8 @@ enum Command {
     },
     /// Run one fuzz target, or all of them; `fuzz list` names them. Needs a nightly toolchain.
     Fuzz(fuzz::Options),
-    /// Check what nodes export as traces with the OpenTelemetry Collector's own receiver. Needs Go; OTLP_TAKES
+    /// Check what nodes export as traces with the OpenTelemetry Collector's own receiver. Needs Go; takes
+    /// about a minute, the first time some minutes more to build the receiver.
     Otlp,
     /// What this machine has and what is missing.
     Doctor,
