@@ -387,7 +387,6 @@ impl Room {
         lane.add(subscriber);
         self.lanes.write().push(lane);
     }
-
 }
 
 /// Who left with this event, if that is what it tells.

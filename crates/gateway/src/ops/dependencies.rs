@@ -31,7 +31,8 @@ pub(super) fn begun(node: Option<&Arc<Node>>) -> Result<&Arc<Node>, Refusal> {
 pub(super) async fn leases(node: &Node) -> Result<Value, Refusal> {
     let bus = node.chat.bus();
     let asked = tokio::time::timeout(LEASES_TIMEOUT, bus.nodes()).await;
-    let unknown = || Refusal::new(ErrorCode::Unavailable).because("The bus is down: the other nodes cannot be asked for.");
+    let unknown =
+        || Refusal::new(ErrorCode::Unavailable).because("The bus is down: the other nodes cannot be asked for.");
     let mut nodes = asked.ok().and_then(Result::ok).ok_or_else(unknown)?;
     let count = nodes.len();
     nodes.sort_unstable_by(|one, other| (&one.name, &one.instance).cmp(&(&other.name, &other.instance)));

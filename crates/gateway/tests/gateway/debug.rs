@@ -159,7 +159,10 @@ async fn the_parts_below_are_shown() {
     assert_eq!((&leases["count"], &leases["nodes"][0]["instance"]), (&json!(1), &bus["instance"]));
     assert_eq!((&leases["nodes"][0]["sessions"], &leases["nodes"][0]["self"]), (&json!(3), &json!(true)));
     let store = page(&node, "/debug/store").await;
-    assert_eq!((&store["engine"], &store["up"], &store["circuit"]["open"]), (&json!("sqlite"), &json!(true), &json!(false)));
+    assert_eq!(
+        (&store["engine"], &store["up"], &store["circuit"]["open"]),
+        (&json!("sqlite"), &json!(true), &json!(false))
+    );
     assert_eq!((&store["queue"]["writes"], &store["replica"]), (&json!(0), &Value::Null));
     let pools: Vec<_> = store["pools"].as_array().unwrap().iter().map(|pool| pool["name"].as_str().unwrap()).collect();
     assert_eq!(pools, ["appends", "reads", "directory"]);
@@ -168,7 +171,8 @@ async fn the_parts_below_are_shown() {
     let tasks = page(&node, "/debug/tasks").await;
     assert_eq!(tasks["sockets"], 4, "{tasks}");
     let summary = page(&node, "/debug/node").await;
-    let expected = json!({ "status": "ready", "node": "node-of-tests", "connections": 4, "rooms": 1, "draining": false });
+    let expected =
+        json!({ "status": "ready", "node": "node-of-tests", "connections": 4, "rooms": 1, "draining": false });
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(&summary[name], value, "{name}");
     }

@@ -57,7 +57,8 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
             Target::at(&reachable(config.ops_listen).to_string())
         }
     };
-    let (status, body) = ask(&target, DEADLINE, ANSWER_BYTES_MAX).map_err(|error| Failure::Refused(format!("{}: {error}", target.authority)))?;
+    let (status, body) = ask(&target, DEADLINE, ANSWER_BYTES_MAX)
+        .map_err(|error| Failure::Refused(format!("{}: {error}", target.authority)))?;
     let ready = status == 200;
     if options.json {
         let answer: serde_json::Value = serde_json::from_str(&body).unwrap_or_else(|_| body.clone().into());

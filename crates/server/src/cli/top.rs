@@ -176,9 +176,8 @@ impl Top {
 
     /// Whether every node that is asked was looked at twice or is gone.
     fn has_rates(&self) -> bool {
-        let is_done = |address: &String| {
-            self.state.node(address).is_some_and(|node| node.rates.is_some() || node.gone.is_some())
-        };
+        let is_done =
+            |address: &String| self.state.node(address).is_some_and(|node| node.rates.is_some() || node.gone.is_some());
         !self.asked.is_empty() && self.asked.keys().all(is_done)
     }
 

@@ -57,6 +57,9 @@ fn title(page: &NodePage, address: &str) -> Line<'static> {
 
 fn state_line(page: &NodePage) -> Line<'static> {
     let mut words = page.status.clone();
+    if !page.degraded.is_empty() {
+        words.push_str(&format!(", without {}", page.degraded.join(", ")));
+    }
     let reasons = [("waits for ", &page.waiting_for), ("refuses newcomers: ", &page.refuses)];
     for (what, reason) in reasons.into_iter().filter_map(|(what, reason)| Some((what, reason.as_ref()?))) {
         words.push_str(&format!(", {what}{reason}"));
@@ -118,7 +121,10 @@ fn tab_line(view: &View, snapshot: Option<&Snapshot>) -> Line<'static> {
     for panel in Panel::ALL {
         let tone = if panel == view.panel { Tone::Strong } else { Tone::Faint };
         let word = panel.word();
-        parts.push(Span::styled(if panel == view.panel { format!("[{word}] ") } else { format!(" {word}  ") }, style(tone)));
+        parts.push(Span::styled(
+            if panel == view.panel { format!("[{word}] ") } else { format!(" {word}  ") },
+            style(tone),
+        ));
     }
     let matching = snapshot.filter(|_| view.panel == Panel::Connections).map(|last| last.connections.matching);
     let sort = view.panel_sort().map(|sort| format!(" by {sort}")).unwrap_or_default();
@@ -129,9 +135,7 @@ fn tab_line(view: &View, snapshot: Option<&Snapshot>) -> Line<'static> {
 
 fn rows_of(last: &Snapshot, state: &State, panel: Panel) -> (&'static [Column], Vec<Vec<Cell>>) {
     match panel {
-        Panel::Connections => {
-            (rows::CONNECTIONS, last.connections.connections.iter().map(rows::connection).collect())
-        }
+        Panel::Connections => (rows::CONNECTIONS, last.connections.connections.iter().map(rows::connection).collect()),
         Panel::Rooms => (rows::NODE_ROOMS, last.rooms.iter().map(rows::node_room).collect()),
         Panel::Leases => (rows::LEASES, state.leases().iter().map(rows::lease).collect()),
         Panel::Errors => (rows::ERRORS, last.errors.iter().flatten().map(rows::complaint).collect()),
