@@ -16,13 +16,14 @@ struct Generated {
 }
 
 /// Add a row, run `cargo xtask generate`, commit both.
-const FILES: [Generated; 3] = [
+const FILES: [Generated; 4] = [
     Generated { file: "docs/configuration.md", command: &["--package=hubbub", "--", "config", "reference"] },
     Generated { file: "docs/protocol.md", command: &["--package=hubbub-protocol", "--example=protocol_md"] },
     Generated {
         file: "crates/protocol/schema/hubbub.v1.schema.json",
         command: &["--package=hubbub-protocol", "--example=schema"],
     },
+    Generated { file: "deploy/grafana/hubbub.json", command: &["--package=xtask", "--", "dashboard"] },
 ];
 
 /// In a file with both marks only what stands between them is generated; the rest is people's prose.
