@@ -64,7 +64,7 @@ enum Command {
     Tidy,
     /// The Helm chart: lint, every combination, schemas of several Kubernetes versions; 1 min once Helm is built (2 min).
     K8s(k8s::Options),
-    /// The alerts and the dashboard: cases played by promtool, pages, queries, names of metrics; 2 s.
+    /// The alerts and the dashboard: cases played by promtool, pages, queries, names of metrics; 4 s.
     Rules,
     /// Print the Grafana dashboard; `generate` writes it to deploy/grafana/hubbub.json.
     Dashboard,
