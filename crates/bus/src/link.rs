@@ -132,6 +132,14 @@ impl Link {
         }
     }
 
+    /// Messages that wait for any server, and how many servers are up and down.
+    pub(crate) fn load(&self) -> (usize, usize, usize) {
+        let layout = self.layout.load();
+        let waiting = layout.shards.iter().map(|shard| shard.outbound.len()).sum();
+        let up = layout.shards.iter().filter(|shard| shard.is_up()).count();
+        (waiting, up, layout.shards.len() - up)
+    }
+
     /// The connection for a key, if its shard is up and answers in time.
     pub(crate) fn commands(&self, key: &str) -> Option<MultiplexedConnection> {
         self.layout.load().owner(key)?.commands()

@@ -20,6 +20,7 @@ pub mod ops;
 pub mod outbox;
 mod places;
 mod rebalance;
+pub mod scrape;
 mod session;
 mod signing;
 mod tempo;
@@ -28,5 +29,6 @@ pub mod transport;
 mod wheel;
 
 pub use config::{AdmissionConfig, DrainConfig, GatewayConfig, RebalanceConfig, TlsMode};
+pub use metrics::METRICS;
 pub use gateway::{Gateway, Listening, StartError};
 pub use ops::{Health, Ops, Stage};

@@ -65,6 +65,11 @@ impl MemoryMark {
         mark
     }
 
+    /// The mark in bytes; 0: none.
+    pub(crate) fn max(&self) -> u64 {
+        self.max
+    }
+
     /// Whether nobody new may come in.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)

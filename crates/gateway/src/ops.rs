@@ -3,7 +3,6 @@
 //! It answers before the database is there and after the last client has gone. Must never change anything, but for the one
 //! route that asks the process to stop.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -26,8 +25,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Reason;
-use crate::http::respond;
+use crate::http::{Patient, respond};
 use crate::node::Node;
+use crate::scrape;
 
 /// Connections at a time: probes and scrapers are few.
 const CONNECTIONS_MAX: usize = 64;
@@ -36,6 +36,9 @@ const CONNECTIONS_MAX: usize = 64;
 const DEBUG_ROWS_MAX: usize = 1_000;
 
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an answer may wait for somebody who does not read it: a place that is held for ever would be missed by probes.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where the process stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,6 +58,8 @@ pub struct Health {
     /// Somebody asked for the end of the process by `POST /drain`.
     drain_asked: CancellationToken,
     registry: Registry,
+    /// One scrape at a time: two would only wait for the same locks.
+    scrapes: Arc<Semaphore>,
     /// The effective configuration with its secrets masked.
     config: Value,
 }
@@ -64,7 +69,7 @@ impl Health {
     #[must_use]
     pub fn new(registry: Registry, config: Value) -> Arc<Self> {
         let stage = Mutex::new(Stage::Starting("starting".to_owned()));
-        Arc::new(Self { stage, node: OnceLock::new(), drain_asked: CancellationToken::new(), registry, config })
+        Arc::new(Self { stage, node: OnceLock::new(), drain_asked: CancellationToken::new(), registry, scrapes: Arc::new(Semaphore::new(1)), config })
     }
 
     /// Resolves when somebody has asked over the ops port that the process stops.
@@ -179,7 +184,7 @@ async fn accept(listener: TcpListener, router: Router) {
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIMEOUT)
-                .serve_connection(TokioIo::new(tcp), service);
+                .serve_connection(TokioIo::new(Patient::new(tcp, WRITE_TIMEOUT)), service);
             // A probe that goes away early is not worth a word.
             served.await.ok();
             drop(place);
@@ -202,17 +207,31 @@ async fn drain(State(health): State<Arc<Health>>, headers: HeaderMap) -> Respons
     respond::json(StatusCode::ACCEPTED, &json!({ "status": "draining" }))
 }
 
-async fn metrics(State(health): State<Arc<Health>>) -> Result<Response, Infallible> {
-    if let Some(node) = health.node.get() {
-        let waiting: usize = node.connections.iter().map(|link| link.outbox.waiting_bytes()).sum();
-        node.metrics.outbox_bytes.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+async fn metrics(State(health): State<Arc<Health>>) -> Response {
+    let Ok(turn) = Arc::clone(&health.scrapes).acquire_owned().await else { return shown_not() };
+    // Summing over all connections takes milliseconds when they are many, so it is not done by a thread that serves.
+    let shown = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        if let Some(node) = health.node.get() {
+            node.metrics.node_ready.set(i64::from(health.ready().0));
+            scrape::count(node);
+        }
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&health.registry.gather(), &mut text).map(|()| text)
+    });
+    match shown.await {
+        Ok(Ok(text)) => ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "metrics could not be written");
+            shown_not()
+        }
+        // The process ends.
+        Err(_) => shown_not(),
     }
-    let mut text = Vec::new();
-    if let Err(error) = TextEncoder::new().encode(&health.registry.gather(), &mut text) {
-        tracing::error!(%error, "metrics could not be written");
-        return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response());
-    }
-    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
+}
+
+fn shown_not() -> Response {
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
 fn debug(body: &Value) -> Response {

@@ -104,7 +104,7 @@ impl Visitor {
                 let ready = visitor.sign_on(link, identity, place);
                 link.push(&SessionEvent::now(SessionEventData::Ready(Box::new(ready))));
             }
-            Proof::Refused(refusal) => refuse(link, None, &refusal),
+            Proof::Refused(refusal) => refuse(&visitor.node, link, None, &refusal),
         }
         visitor
     }
@@ -133,8 +133,8 @@ impl Visitor {
                 link.push(&Reply { re, outcome: Outcome::Ok(ready) });
             }
             Err(refusal) => {
-                self.node.metrics.auth_failed(refusal.code.name());
-                refuse(link, re, &refusal);
+                self.node.metrics.auth_failed(refusal.code);
+                refuse(&self.node, link, re, &refusal);
             }
         }
     }
@@ -160,6 +160,7 @@ impl Visitor {
                 }
             }
             Err(refusal) => {
+                self.node.metrics.told(refusal.code);
                 link.push_refusal(re, &refusal);
             }
         }
@@ -190,6 +191,7 @@ impl Handler for Visitor {
             Work::Command(decoded) => self.command(link, decoded).await,
             Work::TooMany(re, wait) => {
                 self.node.chat.bus().count_limited("connection");
+                self.node.metrics.told(ErrorCode::RateLimited);
                 let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
                 link.push_refusal(re, &Refusal::new(ErrorCode::RateLimited).retry_after(wait));
                 link.outbox.close(None, CloseCode::Policy);
@@ -198,6 +200,11 @@ impl Handler for Visitor {
                 link.outbox.close(None, CloseCode::UnsupportedFrame);
             }
         }
+    }
+
+    fn too_many_frames(&mut self) {
+        self.node.chat.bus().count_limited("frames");
+        self.node.metrics.told(ErrorCode::RateLimited);
     }
 
     fn ended(&mut self, link: &Arc<Link>, reason: &'static str) {
@@ -231,7 +238,8 @@ pub(crate) fn session_ready(node: &Node, id: SessionId, identity: &Identity) -> 
 }
 
 /// Answers a proof of identity that failed, and closes with the code that says what to do.
-fn refuse(link: &Arc<Link>, re: Option<u64>, refusal: &Refusal) {
+fn refuse(node: &Node, link: &Arc<Link>, re: Option<u64>, refusal: &Refusal) {
+    node.metrics.told(refusal.code);
     link.push_refusal(re, refusal);
     link.outbox.close(None, close_code(refusal.code));
 }

@@ -31,5 +31,6 @@ pub use error::{AppendError, StoreError, StoreErrorKind};
 pub use keep::{
     Checked, Defect, DefectKind, Progress, Report, Stage, TableReport, back_up, check, move_between, restore,
 };
+pub use metrics::METRICS;
 pub use pooler::Pooler;
 pub use store::{Store, StoreConfig};

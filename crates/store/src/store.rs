@@ -15,13 +15,13 @@ use tokio::sync::oneshot;
 
 use crate::append::{Append, Appended, CommitHook, CreatedRoom, NewRoom, PageQuery};
 use crate::circuit::{CALL_TIMEOUT, Circuit, Settled};
-use crate::engine::{Address, Engine, Lease, pooled, postgres, sqlite};
+use crate::engine::{Address, Engine, Lease, Occupancy, pooled, postgres, sqlite};
 use crate::error::{AppendError, StoreError, StoreErrorKind};
 use crate::fault::Fault;
 use crate::job::{Job, Outcome};
 use crate::keep::{self, Lock};
 use crate::memberships::Memberships;
-use crate::metrics::{Metrics, Op};
+use crate::metrics::{Metrics, Op, PoolName, show_store};
 use crate::migrations::Schema;
 use crate::pooler::Pooler;
 use crate::replica::{Replica, Tip};
@@ -91,6 +91,21 @@ pub(crate) struct Inner {
     lock: Mutex<Option<Lock>>,
 }
 
+impl Inner {
+    /// How full each pool is.
+    pub(crate) fn occupancy(&self) -> Vec<(PoolName, Occupancy)> {
+        let (writes, reads) = self.engine.occupancy();
+        let mut pools = vec![(PoolName::Writes, writes), (PoolName::Reads, reads)];
+        pools.extend(self.replica.as_ref().map(|replica| (PoolName::Replica, replica.occupancy())));
+        pools
+    }
+
+    /// Writes that wait for the writer, and their bytes.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        self.queue.waiting()
+    }
+}
+
 /// Runs a function of the shared statements on whichever engine it is: through the circuit, within its time limit,
 /// again while that makes sense.
 macro_rules! call {
@@ -150,15 +165,17 @@ impl Store {
         let whole = tokio::time::timeout(OPEN_TIMEOUT, keep::refuse_unfinished(&address)).await;
         whole.unwrap_or_else(|_| Err(Fault::timed_out().into()))?;
         let epoch = within(OPEN_TIMEOUT, address.probe()).await?;
-        let replica =
-            config.replica_url.as_deref().map(|url| Replica::open(url, config.pool_max, registry)).transpose()?;
         let metrics = Metrics::register(registry)?;
-        let engine = Arc::new(Engine::new(&address, config.pool_max));
+        let replica = |url: &str| Replica::open(url, config.pool_max, &metrics, registry);
+        let replica = config.replica_url.as_deref().map(replica).transpose()?;
+        let engine = Arc::new(Engine::new(&address, config.pool_max, &metrics));
         keep::stay_in_sight(&engine).await;
         let circuit = Circuit::new(address, epoch, metrics);
         let queue = Queue::start(Arc::clone(&engine), Arc::clone(&circuit), on_commit);
         let (memberships, lock) = (Memberships::default(), Mutex::new(Some(lock)));
-        Ok(Self(Arc::new(Inner { engine, circuit, memberships, replica, queue, lock })))
+        let inner = Arc::new(Inner { engine, circuit, memberships, replica, queue, lock });
+        show_store(registry, Arc::downgrade(&inner))?;
+        Ok(Self(inner))
     }
 
     /// Names the history that cursors belong to. Read when the store was opened, after each outage, and by each
@@ -280,7 +297,7 @@ impl Store {
     pub async fn limit_file_pages(&self, pages: u32) -> Result<(), StoreError> {
         let Engine::Sqlite(pools) = &*self.0.engine else { return Ok(()) };
         let statement = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
-        sqlx::raw_sql(statement).execute(&pools.appends).await.map_err(Fault::from)?;
+        sqlx::raw_sql(statement).execute(&*pools.appends).await.map_err(Fault::from)?;
         Ok(())
     }
 
@@ -297,7 +314,7 @@ impl Store {
              DELETE FROM messages WHERE room = x'{room}' AND seq > {head}; \
              UPDATE rooms SET head = {head} WHERE id = x'{room}'"
         );
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&pools.appends).await.map_err(Fault::from)?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&*pools.appends).await.map_err(Fault::from)?;
         Ok(())
     }
 

@@ -90,6 +90,11 @@ impl Queue {
         Err(StoreError::new(kind, text))
     }
 
+    /// Writes that wait, and their bytes.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        (self.jobs.max_capacity() - self.jobs.capacity(), self.bytes.load(Ordering::Acquire))
+    }
+
     /// Takes no more writes and waits until those that are waiting are answered.
     pub(crate) async fn close(&self) {
         let end = self.end.lock().take();
@@ -226,6 +231,7 @@ impl Writer {
                 }
                 Err(fault) => fault,
             };
+            self.circuit.metrics.failed(Op::Batch);
             self.circuit.failed(&fault);
             let Some(pause) = pauses.next() else { return Err(fault) };
             if !fault.class.passes() || began.elapsed() >= RETRY_BOUND {
@@ -270,6 +276,7 @@ impl Writer {
         let error = StoreError::from(fault);
         tracing::warn!(writes = jobs.len(), ?error, "writes were refused");
         for job in jobs {
+            self.circuit.metrics.failed(op_of(&job));
             job.answer(Outcome::Refused(if bad_row {
                 AppendError::Conflict("what is written contradicts what is stored")
             } else {
@@ -283,6 +290,14 @@ fn committed(outcome: &Outcome) -> Option<&Arc<RoomEvent>> {
     match outcome {
         Outcome::Appended(Appended::Committed(event)) | Outcome::Created { event } => Some(event),
         _ => None,
+    }
+}
+
+/// As what a write is counted.
+fn op_of(job: &Job) -> Op {
+    match job.work {
+        Work::Append { .. } => Op::Append,
+        Work::Create { .. } => Op::CreateRoom,
     }
 }
 

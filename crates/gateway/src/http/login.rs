@@ -23,9 +23,7 @@ pub(super) async fn log_in(State(node): State<Arc<Node>>, request: Request) -> R
     match try_log_in(&node, request).await {
         Ok(logged_in) => respond_with(&logged_in),
         Err(refusal) => {
-            if refusal.code == ErrorCode::CredentialsWrong {
-                node.metrics.auth_failed(refusal.code.name());
-            }
+            node.metrics.auth_failed(refusal.code);
             respond::refused(&refusal)
         }
     }

@@ -20,6 +20,7 @@ use hyper::body::{Body as _, Incoming};
 use super::identify::{self, Presented};
 use super::respond;
 use crate::admission::{Knock, Seat, Unauthenticated};
+use crate::metrics::Handshake;
 use crate::node::Node;
 use crate::session::Proof;
 
@@ -54,14 +55,23 @@ pub(super) async fn answer(
     knock: &Knock,
 ) -> (Response<Body>, Option<Accepted>) {
     match accept(node, request, address, knock).await {
-        Ok((response, accepted)) => (response, Some(accepted)),
+        Ok((response, accepted)) => {
+            // What is refused on the socket did not get in either.
+            node.metrics.handshake(match &accepted.proof {
+                Proof::Refused(refusal) => Handshake::refused(refusal.code),
+                Proof::None | Proof::Identity(..) => Handshake::Accepted,
+            });
+            (response, Some(accepted))
+        }
         Err(Denied::Refused(refusal)) => {
-            if refusal.code.code() / 10_000 == 2 {
-                node.metrics.auth_failed(refusal.code.name());
-            }
+            node.metrics.auth_failed(refusal.code);
+            node.metrics.handshake(Handshake::refused(refusal.code));
             (respond::refused(&refusal), None)
         }
-        Err(Denied::NoUpgrade) => (no_upgrade(), None),
+        Err(Denied::NoUpgrade) => {
+            node.metrics.handshake(Handshake::Malformed);
+            (no_upgrade(), None)
+        }
     }
 }
 
@@ -155,7 +165,7 @@ fn choose_codec(headers: &HeaderMap) -> Result<(Codec, bool), Refusal> {
 /// Checks every identity that was presented. A refusal is HTTP where the client can read it, and waits for the
 /// socket where it cannot: a browser shows no answer to a failed handshake.
 async fn prove(node: &Arc<Node>, headers: &HeaderMap) -> Result<Proof, Refusal> {
-    let Presented { tokens, readable } = identify::presented(node, headers)?;
+    let Presented { tokens, readable } = identify::presented(headers)?;
     if tokens.is_empty() {
         return Ok(Proof::None);
     }
@@ -166,7 +176,7 @@ async fn prove(node: &Arc<Node>, headers: &HeaderMap) -> Result<Proof, Refusal> 
     };
     match proved.await {
         Err(refusal) if !readable => {
-            node.metrics.auth_failed(refusal.code.name());
+            node.metrics.auth_failed(refusal.code);
             Ok(Proof::Refused(refusal))
         }
         outcome => outcome,

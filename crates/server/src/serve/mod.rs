@@ -50,7 +50,7 @@ pub(crate) fn run(loaded: &Loaded) -> Result<(), Failure> {
 /// From the first signal handler to the last closed connection.
 async fn live(loaded: &Loaded) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
-    let registry = metrics::registry().map_err(|error| Failure::Refused(error.to_string()))?;
+    let registry = metrics::registry(parts::database_file(&loaded.config)).map_err(|error| Failure::Refused(error.to_string()))?;
     let health = Health::new(registry.clone(), loaded.show_json());
     let stop_ops = CancellationToken::new();
     let started = tokio::select! {
