@@ -13,6 +13,7 @@ pub mod engine;
 pub mod export;
 pub mod layout;
 pub mod peer;
+pub mod plan;
 pub mod proof;
 pub mod report;
 pub mod scenario;

@@ -49,6 +49,7 @@ use crate::place::Scope;
 use crate::rate::RateClass;
 use crate::rooms::ShardId;
 use crate::shared::Shared;
+use crate::state::ShardState;
 
 /// How long making both connections may take, the greetings included. A frozen server is given up after this.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -132,12 +133,9 @@ impl Link {
         }
     }
 
-    /// Messages that wait for any server, and how many servers are up and down.
-    pub(crate) fn load(&self) -> (usize, usize, usize) {
-        let layout = self.layout.load();
-        let waiting = layout.shards.iter().map(|shard| shard.outbound.len()).sum();
-        let up = layout.shards.iter().filter(|shard| shard.is_up()).count();
-        (waiting, up, layout.shards.len() - up)
+    /// Every server, for operators.
+    pub(crate) fn shard_states(&self) -> Vec<ShardState> {
+        self.layout.load().shards.iter().map(|shard| shard.state()).collect()
     }
 
     /// The connection for a key, if its shard is up and answers in time.

@@ -176,10 +176,11 @@ pub(crate) fn show_link(registry: &Registry, shared: Weak<Shared>) -> Result<(),
     let shown: Vec<Box<dyn Collector>> = vec![Box::new(queue.clone()), Box::new(servers.clone())];
     let refresh = move || {
         let Some(shared) = shared.upgrade() else { return };
-        let (waiting, up, down) = shared.link.load();
-        queue.set(waiting as f64);
+        let shards = shared.link.shard_states();
+        let up = shards.iter().filter(|shard| shard.up).count();
+        queue.set(shards.iter().map(|shard| shard.queue_messages).sum::<usize>() as f64);
         servers.with_label_values(&["up"]).set(up as f64);
-        servers.with_label_values(&["down"]).set(down as f64);
+        servers.with_label_values(&["down"]).set((shards.len() - up) as f64);
     };
     OnDemand::new(shown, refresh).register(registry)
 }

@@ -64,8 +64,8 @@ pub struct Full {
 pub struct Place(Option<(Arc<Shared>, Scope)>);
 
 impl Place {
-    /// A place where no limit is configured.
-    pub(crate) const fn uncounted() -> Self {
+    /// A place where nothing is counted.
+    pub const fn uncounted() -> Self {
         Self(None)
     }
 

@@ -76,6 +76,12 @@ impl Chat {
         self.store.is_up()
     }
 
+    /// The state of the store, for operators.
+    #[must_use]
+    pub fn store_state(&self) -> hubbub_store::StoreState {
+        self.store.state()
+    }
+
     /// Asks the database which history it holds; [`Chat::epoch`] tells it from then on.
     ///
     /// # Errors

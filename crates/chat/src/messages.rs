@@ -8,7 +8,7 @@ use hubbub_protocol::event::MessageSent;
 use hubbub_protocol::mutation::{self, Mutation};
 use hubbub_protocol::reply::{MessagePage, Sent};
 use hubbub_protocol::text::check_body;
-use hubbub_protocol::{ErrorCode, MessageId, Refusal, RoomId, RoomKind, RoomRole, RoomSelector};
+use hubbub_protocol::{ErrorCode, MessageId, Refusal, RoomId, RoomKind, RoomName, RoomRole, RoomSelector};
 use hubbub_store::{Append, AppendError, Appended, Guard, PageQuery};
 
 use crate::Chat;
@@ -95,5 +95,13 @@ impl Chat {
     /// 30001 when there is none.
     pub async fn room_id(&self, selector: &RoomSelector) -> Result<RoomId, Refusal> {
         Ok(self.facts.find(&self.store, selector).await?.0)
+    }
+
+    /// The name of a room, for operators; none for one that has none. Read once, since it never changes.
+    ///
+    /// # Errors
+    /// 30001 when there is no such room, 90002 while the database does not answer.
+    pub async fn room_name(&self, room: RoomId) -> Result<Option<RoomName>, Refusal> {
+        self.facts.name(&self.store, room).await
     }
 }

@@ -17,6 +17,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use crate::config::AdmissionConfig;
 use crate::memory::MemoryMark;
 use crate::metrics::Metrics;
+use crate::proxies::Client;
 
 /// When who is refused may try again: spread, so that a crowd does not come back as one.
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
@@ -161,10 +162,10 @@ impl Admission {
     }
 
     /// Counts a socket over which nobody has proved anything yet; none when its address has as many as may be. That is a refusal
-    /// already, since most of a flood never ask for anything that could be answered.
-    pub(crate) fn knock(self: &Arc<Self>, address: IpAddr) -> Option<Stranger> {
-        let address = household(address);
-        if self.per_address_max != 0 {
+    /// already, since most of a flood never ask for anything that could be answered. A proxy that names nobody is no customer.
+    pub(crate) fn knock(self: &Arc<Self>, client: Client) -> Option<Stranger> {
+        let address = (self.per_address_max != 0 && !client.is_proxy).then(|| household(client.address));
+        if let Some(address) = address {
             let mut strangers = self.strangers.lock();
             let count = strangers.entry(address).or_default();
             if *count >= self.per_address_max {
@@ -212,16 +213,18 @@ impl Drop for Unauthenticated {
 /// A socket that has not proved anything yet and counts for its address, until dropped.
 pub(crate) struct Stranger {
     admission: Arc<Admission>,
-    address: IpAddr,
+    /// None: not counted.
+    address: Option<IpAddr>,
 }
 
 impl Drop for Stranger {
     fn drop(&mut self) {
+        let Some(address) = self.address else { return };
         let mut strangers = self.admission.strangers.lock();
-        if let Some(count) = strangers.get_mut(&self.address) {
+        if let Some(count) = strangers.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
-                strangers.remove(&self.address);
+                strangers.remove(&address);
             }
         }
     }
@@ -289,11 +292,14 @@ mod tests {
         Admission::new(&config, 0, connections_per_address, MemoryMark::none(), metrics)
     }
 
+    fn client(address: &str) -> Client {
+        Client { address: address.parse().unwrap(), is_proxy: false }
+    }
+
     #[test]
-    fn an_address_has_so_manystrangers_and_each_that_goes_makes_room() {
+    fn an_address_has_so_many_strangers_and_each_that_goes_makes_room() {
         let door = door(3, 2);
-        let [one, neighbour, other]: [IpAddr; 3] =
-            ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(|address| address.parse().unwrap());
+        let [one, neighbour, other] = ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(client);
         let mut inside: Vec<_> = (0..3).filter_map(|_| door.knock(one)).collect();
         assert_eq!(inside.len(), 3);
         assert!(door.knock(neighbour).is_none(), "a network of 64 bits is one customer");
@@ -307,12 +313,16 @@ mod tests {
 
     #[test]
     fn addresses_are_not_counted_where_clients_share_them() {
-        let address = "10.0.0.1".parse().unwrap();
+        let address = client("10.0.0.1");
         for door in [door(1, 0), door(0, 50)] {
             let inside: Vec<_> = (0..100).filter_map(|_| door.knock(address)).collect();
             assert_eq!(inside.len(), 100);
             assert!(door.strangers.lock().is_empty());
         }
+        let strict = door(1, 1);
+        let proxy = Client { is_proxy: true, ..address };
+        let inside: Vec<_> = (0..100).filter_map(|_| strict.knock(proxy)).collect();
+        assert_eq!(inside.len(), 100, "a proxy is any number of people");
         let many = door(1, 50);
         assert_eq!((0..100).map(|_| many.knock(address)).collect::<Vec<_>>().iter().flatten().count(), 50);
     }

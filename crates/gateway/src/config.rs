@@ -4,7 +4,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::proxies::ProxyConfig;
 
 /// How the public listener speaks TLS.
 #[derive(Clone, Debug)]
@@ -121,6 +124,8 @@ pub struct GatewayConfig {
     pub drain: DrainConfig,
     /// Who is let in while many knock.
     pub admission: AdmissionConfig,
+    /// Which proxies are believed about where clients come from. A socket keeps to what held when it came.
+    pub proxy: Arc<ProxyConfig>,
     /// How to give clients to other nodes.
     pub rebalance: RebalanceConfig,
 }

@@ -160,9 +160,7 @@ async fn accept(node: Arc<Node>, listener: TcpListener, tls: Tls) {
             Ok((tcp, peer)) => {
                 prepare(&tcp);
                 let place = node.places.take(reserved);
-                let address = peer.ip().to_canonical();
-                let knock = node.admission.knock(address);
-                let serve = crate::http::socket::serve(Arc::clone(&node), tcp, address, knock, tls.current());
+                let serve = crate::http::socket::serve(Arc::clone(&node), tcp, peer.ip(), tls.current());
                 node.sockets.spawn(async move {
                     serve.await;
                     drop(place);

@@ -19,10 +19,13 @@ mod node;
 pub mod ops;
 pub mod outbox;
 mod places;
+pub mod proxies;
+mod pulse;
 mod rebalance;
 pub mod scrape;
 mod session;
 mod signing;
+pub mod tally;
 mod tempo;
 pub mod tls;
 pub mod transport;
@@ -32,3 +35,4 @@ pub use config::{AdmissionConfig, DrainConfig, GatewayConfig, RebalanceConfig, T
 pub use metrics::METRICS;
 pub use gateway::{Gateway, Listening, StartError};
 pub use ops::{Health, Ops, Stage};
+pub use proxies::ProxyConfig;

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::outbox::{Class, Outbox, Pushed};
+use crate::tally::Received;
 use crate::wheel::Scheduled;
 
 /// Names a connection within its node; never used again.
@@ -31,6 +32,8 @@ pub struct Link {
     pub address: IpAddr,
     /// What waits to be written.
     pub outbox: Outbox,
+    /// What came in.
+    pub received: Received,
     /// Who signed on, for the debug view.
     user: Mutex<Option<UserRef>>,
     /// When it was upgraded.
@@ -59,6 +62,7 @@ impl Link {
             deflate,
             address,
             outbox,
+            received: Received::default(),
             user: Mutex::new(None),
             since: Instant::now(),
             expires_at: AtomicI64::new(0),

@@ -3,7 +3,7 @@
 //! Owns the series that are looked up once, since an event must not pay for finding its counter. What they are called
 //! stands in [`declared`]. Must never have a label with unbounded values.
 
-mod declared;
+pub(crate) mod declared;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Re
 
 use crate::admission::Reason;
 use crate::hub::Cause;
+use crate::proxies::ProxyMetrics;
 pub use declared::METRICS;
 
 /// How many rooms `hubbub_room_connections` names.
@@ -175,6 +176,8 @@ pub struct Metrics {
     pub drain_connections_left: IntGauge,
     admission_refusals: [IntCounter; Reason::ALL.len()],
     admission_waits: [IntCounter; 2],
+    /// What proxies say about clients.
+    pub proxy: ProxyMetrics,
     /// Connections closed so that another node gets them.
     pub rebalance_closes: IntCounter,
 }
@@ -226,6 +229,7 @@ impl Metrics {
             drain_connections_left: declared::DRAIN_LEFT.level(registry)?,
             admission_refusals: Reason::ALL.map(|reason| refusals.with_label_values(&[reason.name()])),
             admission_waits: ["rate", "handshakes"].map(|reason| waits.with_label_values(&[reason])),
+            proxy: ProxyMetrics::register(registry)?,
             rebalance_closes: declared::REBALANCE_CLOSES.count(registry)?,
         }))
     }

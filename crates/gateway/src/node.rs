@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use hubbub_chat::Chat;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -38,6 +39,8 @@ pub(crate) struct Node {
     pub admission: Arc<Admission>,
     /// What is behind the door before a WebSocket.
     pub places: Arc<Places>,
+    /// What serves the clients: whoever asks the store from elsewhere asks from here.
+    pub runtime: Handle,
     /// The node is about to stop.
     pub draining: CancellationToken,
     next_connection: AtomicU64,
@@ -67,6 +70,7 @@ impl Node {
             sockets: TaskTracker::new(),
             admission,
             places,
+            runtime: Handle::current(),
             draining: CancellationToken::new(),
             next_connection,
         })

@@ -1,11 +1,21 @@
-//! The ops listener: health, metrics, debug. Plain HTTP, never on the public port.
+//! The ops listener: health and metrics; the debug pages stand in files of their own. Plain HTTP, never on the public port.
 //!
-//! It answers before the database is there and after the last client has gone. Must never change anything, but for the one
-//! route that asks the process to stop.
+//! It answers before the database is there, after the last client has gone, and while every worker of the process stands
+//! still: its thread and its runtime are its own. Must never change anything, but for the one route that asks the process to stop.
+
+mod asked;
+pub mod complaints;
+mod connections;
+mod debug;
+mod dependencies;
+mod figures;
+mod node;
+mod rooms;
+pub mod spread;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
@@ -21,19 +31,18 @@ use parking_lot::Mutex;
 use prometheus::{Encoder, Registry, TextEncoder};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Reason;
 use crate::http::{Patient, respond};
 use crate::node::Node;
+use crate::pulse::Pulse;
 use crate::scrape;
 
 /// Connections at a time: probes and scrapers are few.
 const CONNECTIONS_MAX: usize = 64;
-
-/// Rows of a debug list.
-const DEBUG_ROWS_MAX: usize = 1_000;
 
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -55,6 +64,8 @@ pub enum Stage {
 pub struct Health {
     stage: Mutex<Stage>,
     node: OnceLock<Arc<Node>>,
+    /// Of the runtime that serves clients; none before the listener has started.
+    pulse: OnceLock<Arc<Pulse>>,
     /// Somebody asked for the end of the process by `POST /drain`.
     drain_asked: CancellationToken,
     registry: Registry,
@@ -62,6 +73,7 @@ pub struct Health {
     scrapes: Arc<Semaphore>,
     /// The effective configuration with its secrets masked.
     config: Value,
+    started: Instant,
 }
 
 impl Health {
@@ -69,7 +81,16 @@ impl Health {
     #[must_use]
     pub fn new(registry: Registry, config: Value) -> Arc<Self> {
         let stage = Mutex::new(Stage::Starting("starting".to_owned()));
-        Arc::new(Self { stage, node: OnceLock::new(), drain_asked: CancellationToken::new(), registry, scrapes: Arc::new(Semaphore::new(1)), config })
+        Arc::new(Self {
+            stage,
+            node: OnceLock::new(),
+            pulse: OnceLock::new(),
+            drain_asked: CancellationToken::new(),
+            registry,
+            scrapes: Arc::new(Semaphore::new(1)),
+            config,
+            started: Instant::now(),
+        })
     }
 
     /// Resolves when somebody has asked over the ops port that the process stops.
@@ -138,7 +159,7 @@ impl Health {
 
 /// A listener that is bound, so that a port that is taken is known at start.
 pub struct Ops {
-    listener: TcpListener,
+    listener: std::net::TcpListener,
     /// Where it listens, with the port that the kernel chose for port 0.
     pub address: SocketAddr,
 }
@@ -148,25 +169,41 @@ impl Ops {
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub async fn bind(address: SocketAddr) -> std::io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+    pub fn bind(address: SocketAddr) -> std::io::Result<Self> {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address })
     }
 
-    /// Serves until `stop`.
-    pub fn start(self, health: Arc<Health>, stop: CancellationToken) {
+    /// Serves until `stop`, on a thread of its own, and watches the runtime from which it is called.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub fn start(self, health: Arc<Health>, stop: CancellationToken) -> std::io::Result<()> {
+        let pulse = Pulse::of(Handle::current());
+        // Set once, by the one listener of a process.
+        health.pulse.set(Arc::clone(&pulse)).ok();
         let router = Router::new()
-            .route("/livez", get(async || "ok\n"))
+            .route("/livez", get(livez))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
-            .route("/debug/config", get(async |State(health): State<Arc<Health>>| debug(&health.config)))
-            .route("/debug/rooms", get(rooms))
-            .route("/debug/connections", get(connections))
-            .route("/debug/tasks", get(tasks))
             .route("/drain", post(drain))
+            .merge(debug::routes())
             .with_state(health);
-        tokio::spawn(async move { stop.run_until_cancelled(accept(self.listener, router)).await });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let serving = async move {
+            match TcpListener::from_std(self.listener) {
+                Ok(listener) => tokio::select! {
+                    () = accept(listener, router) => {}
+                    () = pulse.watch() => {}
+                    () = stop.cancelled() => {}
+                },
+                Err(error) => tracing::error!(%error, "the ops listener cannot be used"),
+            }
+        };
+        let thread = std::thread::Builder::new().name("hubbub-ops".to_owned());
+        thread.spawn(move || runtime.block_on(serving)).map(drop)
     }
 }
 
@@ -189,6 +226,14 @@ async fn accept(listener: TcpListener, router: Router) {
             served.await.ok();
             drop(place);
         });
+    }
+}
+
+/// Whether the process turns.
+async fn livez(State(health): State<Arc<Health>>) -> Response {
+    match health.pulse.get().and_then(|pulse| pulse.stuck()) {
+        None => "ok\n".into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason + "\n").into_response(),
     }
 }
 
@@ -232,57 +277,4 @@ async fn metrics(State(health): State<Arc<Health>>) -> Response {
 
 fn shown_not() -> Response {
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
-}
-
-fn debug(body: &Value) -> Response {
-    respond::json(StatusCode::OK, body)
-}
-
-async fn rooms(State(health): State<Arc<Health>>) -> Response {
-    let rooms = health.node.get().map(|node| node.hub.rooms()).unwrap_or_default();
-    let rows: Vec<Value> = rooms
-        .iter()
-        .take(DEBUG_ROWS_MAX)
-        .map(|room| {
-            json!({
-                "room": room.id,
-                "head": room.head(),
-                "subscribers": room.subscribers(),
-                "waiting_behind_hole": room.waiting(),
-            })
-        })
-        .collect();
-    debug(&json!({ "count": rooms.len(), "rooms": rows }))
-}
-
-async fn connections(State(health): State<Arc<Health>>) -> Response {
-    let Some(node) = health.node.get() else { return debug(&json!({ "count": 0, "connections": [] })) };
-    let rows: Vec<Value> = node
-        .connections
-        .iter()
-        .take(DEBUG_ROWS_MAX)
-        .map(|link| {
-            json!({
-                "id": link.id,
-                "address": link.address,
-                "user": link.user(),
-                "codec": link.codec.subprotocol(),
-                "deflate": link.deflate,
-                "expires_at": link.expires_at(),
-                "subscriptions": link.subscriptions.load(std::sync::atomic::Ordering::Relaxed),
-                "outbox_bytes": link.outbox.waiting_bytes(),
-            })
-        })
-        .collect();
-    debug(&json!({ "count": node.connections.len(), "connections": rows }))
-}
-
-async fn tasks(State(health): State<Arc<Health>>) -> Response {
-    let runtime = tokio::runtime::Handle::current().metrics();
-    let wheel = health.node.get().map_or(0, |node| node.wheel.len());
-    debug(&json!({
-        "workers": runtime.num_workers(),
-        "alive_tasks": runtime.num_alive_tasks(),
-        "wheel_entries": wheel,
-    }))
 }

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use prometheus::IntCounter;
 use tokio::sync::Notify;
 
+use crate::tally::Written;
 use crate::transport::Transport;
 
 /// How much paced output (replies, replays) may wait before whoever paces is asked to stop, in bytes.
@@ -38,6 +39,8 @@ pub enum Class {
 struct Entry {
     bytes: Bytes,
     class: Class,
+    /// How many frames these bytes end.
+    frames: u32,
 }
 
 #[derive(Default)]
@@ -45,6 +48,8 @@ struct Queue {
     entries: VecDeque<Entry>,
     /// The first entry is the rest of something that the kernel has a part of already.
     begun: bool,
+    /// What the kernel took so far.
+    written: Written,
     /// Bytes of events that wait, against the limit.
     event_bytes: usize,
     /// Bytes of replies and replays that wait.
@@ -119,8 +124,13 @@ impl Outbox {
         &self.transport
     }
 
-    /// Writes `bytes` now if nothing waits and the kernel takes them, queues the rest.
-    pub fn push(&self, bytes: Bytes, class: Class) -> Pushed {
+    /// Writes one frame now if nothing waits and the kernel takes it, queues the rest.
+    pub fn push(&self, frame: Bytes, class: Class) -> Pushed {
+        self.push_joined(frame, 1, class)
+    }
+
+    /// [`Outbox::push`] for so many frames in one write.
+    pub fn push_joined(&self, bytes: Bytes, frames: u32, class: Class) -> Pushed {
         let mut queue = self.queue.lock();
         if queue.closing.is_some() {
             return Pushed::Dropped;
@@ -130,8 +140,12 @@ impl Outbox {
         let was_empty = queue.entries.is_empty();
         if was_empty {
             match self.write_now(&rest) {
-                Ok(taken) if taken == rest.len() && !self.transport.wants_flush() => return Pushed::Taken,
+                Ok(taken) if taken == rest.len() && !self.transport.wants_flush() => {
+                    queue.written.note(taken, frames);
+                    return Pushed::Taken;
+                }
                 Ok(taken) => {
+                    queue.written.note(taken, 0);
                     rest.advance(taken);
                     begun = taken > 0;
                 }
@@ -142,7 +156,7 @@ impl Outbox {
                 }
             }
         }
-        let (pushed, dropped) = queue.add(Entry { bytes: rest, class }, begun, self.event_bytes_max);
+        let (pushed, dropped) = queue.add(Entry { bytes: rest, class, frames }, begun, self.event_bytes_max);
         drop(queue);
         if let Some(drops) = self.drops.as_ref().filter(|_| dropped > 0) {
             drops.inc_by(dropped as u64);
@@ -255,6 +269,12 @@ impl Outbox {
         queue.event_bytes + queue.paced_bytes
     }
 
+    /// What the kernel took so far.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        self.queue.lock().written
+    }
+
     /// Whether replies and replays should pause until the reader has caught up.
     #[must_use]
     pub fn is_congested(&self) -> bool {
@@ -346,7 +366,8 @@ impl Queue {
     fn took(&mut self, bytes: usize) {
         let Some(front) = self.entries.front_mut() else { return };
         front.bytes.advance(bytes);
-        let (class, is_whole) = (front.class, front.bytes.is_empty());
+        let (class, is_whole, frames) = (front.class, front.bytes.is_empty(), front.frames);
+        self.written.note(bytes, if is_whole { frames } else { 0 });
         self.count(class, bytes, false);
         self.begun |= bytes > 0;
         if is_whole {
@@ -408,7 +429,7 @@ impl Queue {
         self.closing = Some(Closing::Frame(ending.code));
         for bytes in ending.last.into_iter().chain([ending.frame]) {
             self.count(Class::Paced, bytes.len(), true);
-            self.entries.push_back(Entry { bytes, class: Class::Paced });
+            self.entries.push_back(Entry { bytes, class: Class::Paced, frames: 1 });
         }
         self.tell_drained();
     }

@@ -143,6 +143,7 @@ impl Visitor {
         let started = Instant::now();
         let re = decoded.id;
         let name = decoded.command.as_ref().map_or(UNKNOWN, Command::name);
+        link.received.note_command(name, started.saturating_duration_since(link.since));
         let outcome = match (decoded.command, &mut self.phase) {
             (Err(refusal), _) => Err(refusal),
             (Ok(Command::SessionAuthenticate(command)), Phase::Authenticating) => {
@@ -212,7 +213,9 @@ impl Handler for Visitor {
         self.node.wheel.forget(link);
         self.node.metrics.connections.dec();
         self.node.metrics.disconnected(reason);
-        if let Phase::Ready(session) = std::mem::replace(&mut self.phase, Phase::Authenticating) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Authenticating);
+        log_end(&self.node, link, &phase, reason);
+        if let Phase::Ready(session) = phase {
             self.node.chat.bus().session_ended(session.id);
             for (room, subscription) in &session.subscriptions {
                 if let Some(room) = self.node.hub.room(*room) {
@@ -221,6 +224,32 @@ impl Handler for Visitor {
             }
         }
     }
+}
+
+/// The one line that each connection leaves in the log.
+fn log_end(node: &Node, link: &Link, phase: &Phase, reason: &'static str) {
+    let session = match phase {
+        Phase::Ready(session) => Some(session),
+        Phase::Authenticating => None,
+    };
+    let user = session.map(|session| &session.identity.user);
+    let written = link.outbox.written();
+    tracing::info!(
+        connection = link.id,
+        session = session.map(|session| tracing::field::display(session.id)),
+        user = user.map(|user| tracing::field::display(user.id)),
+        user_name = user.map(|user| &*user.name),
+        address = %link.address,
+        node = node.config.node,
+        reason,
+        lasted_ms = u64::try_from(link.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+        commands = link.received.commands(),
+        frames_in = link.received.frames(),
+        frames_out = written.frames,
+        bytes_in = link.received.bytes(),
+        bytes_out = written.bytes,
+        "connection ended"
+    );
 }
 
 /// Who this connection is to its user, and what holds for it.

@@ -330,7 +330,7 @@ impl Collector for OnDemand {
 #[macro_export]
 macro_rules! metrics {
     ($(#[$doc:meta])* $seen:vis $all:ident: $(static $name:ident = $metric:expr;)*) => {
-        $(static $name: $crate::Metric = $metric;)*
+        $(pub(crate) static $name: $crate::Metric = $metric;)*
         $(#[$doc])*
         $seen static $all: &[&$crate::Metric] = &[$(&$name),*];
     };

@@ -35,6 +35,7 @@ macro_rules! mutations {
 
 mutations! {
     AckEarly = "ack-early", "Acks do not wait until PostgreSQL has written the commit down.";
+    AckFailed = "ack-failed", "A write that failed is acked all the same.";
     NoDedup = "no-dedup", "A retry is appended as a new message.";
     NoReconcile = "no-reconcile", "The heads of the logs are never compared.";
     NoRepair = "no-repair", "A hole in a room's order is skipped.";

@@ -5,7 +5,10 @@
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::complaints::Keep;
 use crate::config::LogFormat;
 
 /// Starts logging. `level` was checked with the configuration. A second call changes nothing.
@@ -18,9 +21,9 @@ pub(crate) fn start(level: &str, format: LogFormat) {
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter(level)).with_writer(std::io::stderr);
     let started = if json {
-        builder.json().flatten_event(true).with_current_span(false).try_init()
+        builder.json().flatten_event(true).with_current_span(false).finish().with(Keep).try_init()
     } else {
-        builder.with_ansi(terminal).try_init()
+        builder.with_ansi(terminal).finish().with(Keep).try_init()
     };
     if let Err(error) = started {
         tracing::debug!(%error, "logging runs already");

@@ -13,7 +13,7 @@ use at_once::Contention;
 use hubbub_protocol::Epoch;
 use pooled::whole;
 use postgres::Use;
-pub(crate) use source::{Occupancy, Source};
+pub(crate) use source::Source;
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Database};
 
@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::migrations::Schema;
 use crate::plan::Plan;
 use crate::pooler::Pooler;
+use crate::state::{self, PoolState};
 
 /// The connections of one database.
 pub(crate) struct Pools<D: Database> {
@@ -68,6 +69,14 @@ impl Address {
                 StoreErrorKind::Misconfigured,
                 "the database URL starts neither with `postgres://` nor with `sqlite://`",
             )),
+        }
+    }
+
+    /// Makes a SQLite file that is not there yet, for its owner alone. A server's database is there or not.
+    pub(crate) fn create(&self) -> Result<(), Fault> {
+        match self {
+            Self::Sqlite(options) => sqlite::create_private(options),
+            Self::Postgres(_) | Self::Pooled(_) => Ok(()),
         }
     }
 
@@ -224,11 +233,12 @@ impl Engine {
         }
     }
 
-    /// How full the pools are: of those who append, of those who read.
-    pub(crate) fn occupancy(&self) -> (Occupancy, Occupancy) {
+    /// Its name and its pools.
+    pub(crate) fn state(&self) -> (&'static str, Vec<PoolState>) {
         match self {
-            Self::Postgres(pools, _) | Self::Pooled(pools) => (pools.appends.occupancy(), pools.reads.occupancy()),
-            Self::Sqlite(pools) => (pools.appends.occupancy(), pools.reads.occupancy()),
+            Self::Postgres(pools, _) => ("postgres", pools.state()),
+            Self::Pooled(pools) => ("postgres_pooled", pools.state()),
+            Self::Sqlite(pools) => ("sqlite", pools.state()),
         }
     }
 
@@ -241,6 +251,14 @@ impl Engine {
 }
 
 impl<D: Database> Pools<D> {
+    fn state(&self) -> Vec<PoolState> {
+        vec![
+            state::pool("appends", &self.appends),
+            state::pool("reads", &self.reads),
+            state::pool("directory", &self.directory),
+        ]
+    }
+
     async fn close(&self) {
         self.appends.close().await;
         self.directory.close().await;

@@ -21,6 +21,7 @@ mod migrations;
 mod plan;
 mod pooler;
 mod replica;
+mod state;
 mod store;
 mod users;
 mod writer;
@@ -33,4 +34,5 @@ pub use keep::{
 };
 pub use metrics::METRICS;
 pub use pooler::Pooler;
+pub use state::{CircuitState, PoolState, QueueState, ReplicaState, StoreState};
 pub use store::{Store, StoreConfig};

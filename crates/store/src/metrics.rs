@@ -108,6 +108,16 @@ pub(crate) enum PoolName {
 impl PoolName {
     const ALL: [Self; 3] = [Self::Writes, Self::Reads, Self::Replica];
 
+    /// As the debug pages call them.
+    fn of(name: &str) -> Option<Self> {
+        match name {
+            "appends" => Some(Self::Writes),
+            "reads" => Some(Self::Reads),
+            "replica" => Some(Self::Replica),
+            _ => None,
+        }
+    }
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Writes => "writes",
@@ -189,14 +199,18 @@ pub(crate) fn show_store(registry: &Registry, store: Weak<Inner>) -> Result<(), 
         ];
         let refresh = move || {
             let Some(store) = store.upgrade() else { return };
-            for (pool, now) in store.occupancy() {
-                connections.with_label_values(&[pool.name(), "busy"]).set(f64::from(now.busy));
-                connections.with_label_values(&[pool.name(), "idle"]).set(f64::from(now.idle));
-                max.with_label_values(&[pool.name()]).set(f64::from(now.max));
+            let replica = store.replica.as_ref().map(|replica| replica.state().pool);
+            for pool in store.engine.state().1.into_iter().chain(replica) {
+                // The directory shares one of the others.
+                let Some(name) = PoolName::of(pool.name) else { continue };
+                let busy = (pool.open as usize).saturating_sub(pool.idle);
+                connections.with_label_values(&[name.name(), "busy"]).set(busy as f64);
+                connections.with_label_values(&[name.name(), "idle"]).set(pool.idle as f64);
+                max.with_label_values(&[name.name()]).set(f64::from(pool.max));
             }
-            let (waiting_writes, waiting_bytes) = store.queued();
-            writes.set(waiting_writes as f64);
-            bytes.set(waiting_bytes as f64);
+            let queue = store.queue.state();
+            writes.set(queue.writes as f64);
+            bytes.set(queue.bytes as f64);
         };
         OnDemand::new(shown, refresh).register(registry)
     };

@@ -14,9 +14,10 @@ use prometheus::Registry;
 use uuid::Uuid;
 
 use crate::append::PageQuery;
-use crate::engine::{Lease, Occupancy, Source, postgres};
+use crate::engine::{Lease, Source, postgres};
 use crate::error::StoreError;
 use crate::metrics::{Metrics, PoolName, ReplicaMetrics};
+use crate::state::{self, ReplicaState};
 
 /// How long a page from the replica may take; afterwards the database is asked.
 const READ_TIMEOUT: Duration = Duration::from_millis(500);
@@ -88,11 +89,6 @@ impl Replica {
             trust: Mutex::default(),
             metrics: ReplicaMetrics::register(registry)?,
         })
-    }
-
-    /// How full its pool is.
-    pub(crate) fn occupancy(&self) -> Occupancy {
-        self.pool.occupancy()
     }
 
     /// A page of the log; none when the database has to be asked. `tip` asks the database for the room's newest event.
@@ -175,6 +171,12 @@ impl Replica {
         if self.trust.lock().failed(Instant::now()) {
             tracing::warn!(error, rest_s = REST.as_secs(), "the read replica does not answer: the database is read");
         }
+    }
+
+    pub(crate) fn state(&self) -> ReplicaState {
+        let trust = self.trust.lock();
+        let (resting, failures) = (trust.is_resting(Instant::now()), trust.failures);
+        ReplicaState { resting, failures, pool: state::pool("replica", &self.pool) }
     }
 
     /// Closes its connections.

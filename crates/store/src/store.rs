@@ -15,16 +15,17 @@ use tokio::sync::oneshot;
 
 use crate::append::{Append, Appended, CommitHook, CreatedRoom, NewRoom, PageQuery};
 use crate::circuit::{CALL_TIMEOUT, Circuit, Settled};
-use crate::engine::{Address, Engine, Lease, Occupancy, pooled, postgres, sqlite};
+use crate::engine::{Address, Engine, Lease, pooled, postgres, sqlite};
 use crate::error::{AppendError, StoreError, StoreErrorKind};
 use crate::fault::Fault;
 use crate::job::{Job, Outcome};
 use crate::keep::{self, Lock};
 use crate::memberships::Memberships;
-use crate::metrics::{Metrics, Op, PoolName, show_store};
+use crate::metrics::{Metrics, Op, show_store};
 use crate::migrations::Schema;
 use crate::pooler::Pooler;
 use crate::replica::{Replica, Tip};
+use crate::state::StoreState;
 use crate::writer::Queue;
 
 /// How long looking at a database that is opened may take.
@@ -66,6 +67,13 @@ impl StoreConfig {
     fn address(&self) -> Result<Address, StoreError> {
         Address::parse(&self.url, self.pooler)
     }
+
+    /// The address of a database that may be new: the file of SQLite is there, whoever looks into it first.
+    fn created(&self) -> Result<Address, StoreError> {
+        let address = self.address()?;
+        address.create()?;
+        Ok(address)
+    }
 }
 
 impl std::fmt::Debug for StoreConfig {
@@ -86,24 +94,9 @@ pub(crate) struct Inner {
     pub(crate) circuit: Arc<Circuit>,
     pub(crate) memberships: Memberships,
     pub(crate) replica: Option<Replica>,
-    queue: Queue,
+    pub(crate) queue: Queue,
     /// Held until the store is closed or gone.
     lock: Mutex<Option<Lock>>,
-}
-
-impl Inner {
-    /// How full each pool is.
-    pub(crate) fn occupancy(&self) -> Vec<(PoolName, Occupancy)> {
-        let (writes, reads) = self.engine.occupancy();
-        let mut pools = vec![(PoolName::Writes, writes), (PoolName::Reads, reads)];
-        pools.extend(self.replica.as_ref().map(|replica| (PoolName::Replica, replica.occupancy())));
-        pools
-    }
-
-    /// Writes that wait for the writer, and their bytes.
-    pub(crate) fn queued(&self) -> (usize, usize) {
-        self.queue.waiting()
-    }
 }
 
 /// Runs a function of the shared statements on whichever engine it is: through the circuit, within its time limit,
@@ -155,6 +148,7 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let address = config.address()?;
         let lock = Lock::shared(&address)?;
+        address.create()?;
         let limit = if config.migrate { MIGRATE_TIMEOUT } else { OPEN_TIMEOUT };
         let schema = within(limit, address.schema(config.migrate)).await?;
         refuse_newer(&schema)?;
@@ -191,6 +185,21 @@ impl Store {
         !self.0.circuit.is_open()
     }
 
+    /// What it is doing at this moment, for operators. Asks nobody.
+    #[must_use]
+    pub fn state(&self) -> StoreState {
+        let inner = &*self.0;
+        let (engine, pools) = inner.engine.state();
+        StoreState {
+            engine,
+            epoch: self.epoch().as_str().to_owned(),
+            circuit: inner.circuit.state(),
+            queue: inner.queue.state(),
+            pools,
+            replica: inner.replica.as_ref().map(Replica::state),
+        }
+    }
+
     /// Asks the database whether it is there, and which history it holds: it may have been restored meanwhile.
     ///
     /// # Errors
@@ -215,7 +224,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked, or is of a newer version.
     pub async fn pending_migrations(config: &StoreConfig) -> Result<Vec<String>, StoreError> {
-        let schema = within(OPEN_TIMEOUT, config.address()?.schema(false)).await?;
+        let schema = within(OPEN_TIMEOUT, config.created()?.schema(false)).await?;
         refuse_newer(&schema)?;
         Ok(schema.pending.into_iter().map(str::to_owned).collect())
     }
@@ -225,7 +234,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked, or is of a newer version. Nothing is applied by half.
     pub async fn migrate(config: &StoreConfig) -> Result<usize, StoreError> {
-        let schema = within(MIGRATE_TIMEOUT, config.address()?.schema(true)).await?;
+        let schema = within(MIGRATE_TIMEOUT, config.created()?.schema(true)).await?;
         refuse_newer(&schema)?;
         Ok(schema.pending.len())
     }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use hubbub_protocol::{RoomEvent, RoomEventData};
+use hubbub_protocol::mutation::{self, Mutation};
+use hubbub_protocol::{RoomEvent, RoomEventData, SEQ_MAX, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -22,6 +23,7 @@ use crate::fault::{Class, Fault};
 use crate::job::{Job, Outcome, Work};
 use crate::metrics::Op;
 use crate::plan::Plan;
+use crate::state::QueueState;
 
 /// Most writes that wait for the writer.
 pub(crate) const QUEUE_JOBS_MAX: usize = 16_384;
@@ -90,9 +92,13 @@ impl Queue {
         Err(StoreError::new(kind, text))
     }
 
-    /// Writes that wait, and their bytes.
-    pub(crate) fn waiting(&self) -> (usize, usize) {
-        (self.jobs.max_capacity() - self.jobs.capacity(), self.bytes.load(Ordering::Acquire))
+    pub(crate) fn state(&self) -> QueueState {
+        QueueState {
+            writes: self.jobs.max_capacity() - self.jobs.capacity(),
+            writes_max: QUEUE_JOBS_MAX,
+            bytes: self.bytes.load(Ordering::Acquire),
+            bytes_max: QUEUE_BYTES_MAX,
+        }
     }
 
     /// Takes no more writes and waits until those that are waiting are answered.
@@ -277,6 +283,10 @@ impl Writer {
         tracing::warn!(writes = jobs.len(), ?error, "writes were refused");
         for job in jobs {
             self.circuit.metrics.failed(op_of(&job));
+            if let Some(untrue) = mutation::is(Mutation::AckFailed).then(|| never_written(&job)).flatten() {
+                job.answer(untrue);
+                continue;
+            }
             job.answer(Outcome::Refused(if bad_row {
                 AppendError::Conflict("what is written contradicts what is stored")
             } else {
@@ -284,6 +294,14 @@ impl Writer {
             }));
         }
     }
+}
+
+/// What [`Mutation::AckFailed`] says of a write that failed.
+fn never_written(job: &Job) -> Option<Outcome> {
+    let Work::Append { append, .. } = &job.work else { return None };
+    let (by, data) = (append.by.clone(), append.data.clone());
+    let event = RoomEvent { room: append.room, seq: SEQ_MAX, at: Timestamp::now(), by, data };
+    Some(Outcome::Appended(Appended::Committed(Arc::new(event))))
 }
 
 fn committed(outcome: &Outcome) -> Option<&Arc<RoomEvent>> {

@@ -8,6 +8,7 @@ mod execute;
 mod interrupt;
 mod options;
 mod output;
+mod plan;
 mod safety;
 mod search;
 mod serve;
@@ -34,6 +35,8 @@ enum Command {
     Search(Box<search::Search>),
     /// Put reports side by side
     Compare(compare::Compare),
+    /// Say how many nodes, processors and bytes a number of people takes, on paper
+    Plan(plan::Plan),
     /// List the built-in scenarios, or show one
     Scenarios(serve::Scenarios),
     /// Wait for a coordinator on another machine
@@ -68,6 +71,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(options) => execute::run(&options),
         Command::Search(options) => search::run(&options),
         Command::Compare(options) => compare::run(&options),
+        Command::Plan(options) => plan::run(&options),
         Command::Scenarios(options) => serve::scenarios(&options),
         Command::Agent(options) => serve::agent(&options),
         Command::Bare(options) => hubbub_load::bare::run(&options).map_err(Failure::from),

@@ -93,7 +93,8 @@ pub fn bytes(bytes: f64) -> String {
         size if size < KIB => format!("{} B", three_digits(bytes)),
         size if size < KIB * 999.5 => format!("{} KiB", three_digits(bytes / KIB)),
         size if size < KIB * KIB * 999.5 => format!("{} MiB", three_digits(bytes / KIB / KIB)),
-        _ => format!("{} GiB", three_digits(bytes / KIB / KIB / KIB)),
+        size if size < KIB * KIB * KIB * 999.5 => format!("{} GiB", three_digits(bytes / KIB / KIB / KIB)),
+        _ => format!("{} TiB", three_digits(bytes / KIB / KIB / KIB / KIB)),
     }
 }
 
@@ -133,7 +134,7 @@ mod tests {
             [0.0, 2.5, 999.0, 1_234.0, 12_345.0, 1.2e6].map(short),
             ["0", "2.5", "999", "1,234", "12.3k", "1.2M"]
         );
-        assert_eq!([10.0, 2048.0, 3.5 * 1_048_576.0].map(bytes), ["10 B", "2 KiB", "3.5 MiB"]);
+        assert_eq!([10.0, 2048.0, 3.5 * 1_048_576.0, 1.1e13].map(bytes), ["10 B", "2 KiB", "3.5 MiB", "10 TiB"]);
         assert_eq!(clock(-5.0), "−5s");
         assert_eq!(ratio(3.0, 2.0), "1.5×");
         assert_eq!(ratio(3.0, 0.0), "–");

@@ -97,11 +97,6 @@ impl Outbound {
         self.filled.notify_one();
     }
 
-    /// How many messages wait.
-    pub(super) fn len(&self) -> usize {
-        self.queue.lock().items.len()
-    }
-
     pub(super) fn push(&self, item: Outgoing, shared: &Shared) {
         let mut queue = self.queue.lock();
         let bytes = queue.bytes + item.bytes();
@@ -112,6 +107,12 @@ impl Outbound {
         }
         queue.bytes = bytes;
         queue.items.push_back(item);
+    }
+
+    /// Messages and bytes that wait, and pipelines under way.
+    pub(super) fn load(&self) -> (usize, usize, usize) {
+        let queue = self.queue.lock();
+        (queue.items.len(), queue.bytes, queue.in_flight)
     }
 
     /// The link that [`Self::clear`] ends.

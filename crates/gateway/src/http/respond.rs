@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use hubbub_chat::RateVerdict;
-use hubbub_protocol::{Refusal, WireError};
+use hubbub_protocol::{ErrorCode, Refusal, WireError};
 use serde::Serialize;
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -39,6 +39,19 @@ pub(crate) fn refused(refusal: &Refusal) -> Response<Body> {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.div_ceil(1000)));
     }
     response
+}
+
+/// The whole answer to somebody whose request was not waited for any longer, as bytes: the library that reads requests has
+/// none for them.
+pub(crate) fn timed_out() -> Vec<u8> {
+    let refusal = Refusal::new(ErrorCode::Malformed).because("The request did not come in time.");
+    let body = hubbub_protocol::Codec::Json.encode(&ErrorBody { err: &refusal.to_wire() });
+    let head = format!(
+        "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: application/json\r\ncache-control: no-store\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), &body].concat()
 }
 
 /// The last answer on its connection.

@@ -30,12 +30,13 @@ use tokio_rustls::server::TlsStream;
 use super::patient::Patient;
 use super::upgrade::{self, Accepted};
 use super::{identify, respond};
-use crate::admission::{self, Knock, Reason, Stranger};
+use crate::admission::{self, Knock, Reason};
 use crate::connection::Connection;
 use crate::link::Link;
 use crate::metrics::Handshake;
 use crate::node::Node;
 use crate::outbox::Outbox;
+use crate::proxies::{self, Client, Named, ProxyConfig, Unreadable};
 use crate::session::{Seating, Visitor};
 use crate::transport::Transport;
 
@@ -57,8 +58,6 @@ const REFUSED_TIMEOUT: Duration = Duration::from_secs(2);
 /// A time limit of none: longer than any process runs.
 const NO_TIMEOUT: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-
 /// A socket that HTTP was spoken on and that can be had back.
 trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn into_transport(self) -> Transport;
@@ -78,18 +77,22 @@ impl Socket for TlsStream<TcpStream> {
 }
 
 /// Serves one socket until HTTP is over; a WebSocket goes on in a task of its own. Who comes from an address that has no
-/// place for one more stranger (`knock` of none) has little time to ask, and is refused.
-pub(crate) async fn serve(
-    node: Arc<Node>,
-    tcp: TcpStream,
-    address: IpAddr,
-    knock: Option<Stranger>,
-    tls: Option<Arc<ServerConfig>>,
-) {
+/// place for one more stranger has little time to ask, and is refused.
+pub(crate) async fn serve(node: Arc<Node>, mut tcp: TcpStream, address: IpAddr, tls: Option<Arc<ServerConfig>>) {
     let timeout = node.chat.limits().handshake_timeout;
     let timeout = if timeout.is_zero() { NO_TIMEOUT } else { timeout };
-    let deadline = Instant::now() + if knock.is_none() { timeout.min(REFUSED_TIMEOUT) } else { timeout };
-    let peer = Peer { address, knock: Knock::new(knock), deadline };
+    let came = Instant::now();
+    let proxies = Arc::clone(&node.config.proxy);
+    let hop = proxies.client(address);
+    let client = if proxies.protocol && hop.is_proxy {
+        let Some(client) = named(&node, &proxies, &mut tcp, hop, came + timeout).await else { return };
+        client
+    } else {
+        hop
+    };
+    let knock = node.admission.knock(client);
+    let deadline = came + if knock.is_none() { timeout.min(REFUSED_TIMEOUT) } else { timeout };
+    let peer = Peer { client, proxies, knock: Knock::new(knock), deadline };
     match tls {
         None => serve_http(node, tcp, peer).await,
         Some(config) => {
@@ -108,9 +111,27 @@ pub(crate) async fn serve(
     }
 }
 
+/// Whose connection this trusted proxy passes on, by the header before its first byte; none: there is nothing to serve.
+async fn named(node: &Node, proxies: &ProxyConfig, tcp: &mut TcpStream, hop: Client, by: Instant) -> Option<Client> {
+    let named = tokio::select! {
+        named = proxies::read(tcp) => named,
+        () = too_late(node, by) => Err(Unreadable::Late),
+    };
+    match named {
+        Ok(Named::Client(address)) => Some(proxies.client(address)),
+        Ok(Named::Nobody) => Some(hop),
+        Ok(Named::Gone) => None,
+        Err(reason) => {
+            node.metrics.proxy.refused(reason, hop.address);
+            None
+        }
+    }
+}
+
 /// Who is at the other end, before the first request.
 struct Peer {
-    address: IpAddr,
+    client: Client,
+    proxies: Arc<ProxyConfig>,
     knock: Knock,
     /// By when its first request has come.
     deadline: Instant,
@@ -119,12 +140,22 @@ struct Peer {
 /// The front of the HTTP service: tells upgrades from requests.
 struct Front {
     node: Arc<Node>,
-    address: IpAddr,
+    client: Client,
+    proxies: Arc<ProxyConfig>,
     seen: Arc<AtomicBool>,
     /// The last request was no upgrade: the connection is kept for a next one.
     kept: Arc<AtomicBool>,
     knock: Knock,
     accepted: Arc<Mutex<Option<Accepted>>>,
+}
+
+impl Front {
+    /// Who asks, and where they stand with the bound of their address. One connection of a proxy carries requests of many.
+    fn asker(&self, request: &Request<Incoming>) -> (Client, Knock) {
+        let client = self.proxies.forwarded(self.client, request.headers());
+        let own = client == self.client;
+        (client, if own { self.knock.clone() } else { Knock::new(self.node.admission.knock(client)) })
+    }
 }
 
 impl hyper::service::Service<Request<Incoming>> for Front {
@@ -134,16 +165,16 @@ impl hyper::service::Service<Request<Incoming>> for Front {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         self.seen.store(true, Ordering::Release);
-        let (node, address, slot) = (Arc::clone(&self.node), self.address, Arc::clone(&self.accepted));
+        let (node, slot) = (Arc::clone(&self.node), Arc::clone(&self.accepted));
+        let (client, knock) = self.asker(&request);
         let method = request.method().clone();
         let is_upgrade = request.uri().path() == upgrade::PATH;
-        if self.knock.is_refused() {
+        if knock.is_refused() {
             let refusal = admission::refusal(Reason::Address);
             return Box::pin(async move {
                 Ok(respond::last(counted(&node, &method, is_upgrade, respond::refused(&refusal))))
             });
         }
-        let knock = self.knock.clone();
         self.kept.store(!is_upgrade, Ordering::Release);
         let kept = Arc::clone(&self.kept);
         Box::pin(async move {
@@ -155,7 +186,7 @@ impl hyper::service::Service<Request<Incoming>> for Front {
                 let response = super::api::serve(Arc::clone(&node), request).await;
                 return Ok(keep_if_there_is_room(&node, counted(&node, &method, false, response)));
             }
-            let (response, accepted) = upgrade::answer(&node, &request, address, &knock).await;
+            let (response, accepted) = upgrade::answer(&node, &request, client, &knock).await;
             let response = counted(&node, &method, true, response);
             if accepted.is_none() {
                 kept.store(true, Ordering::Release);
@@ -198,11 +229,12 @@ fn builder(node: &Node) -> http1::Builder {
 
 async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, peer: Peer) {
     let seen = Arc::new(AtomicBool::new(false));
-    let Peer { address, knock, deadline } = peer;
+    let Peer { client, proxies, knock, deadline } = peer;
     let kept = Arc::new(AtomicBool::new(false));
     let front = Front {
         node: Arc::clone(&node),
-        address,
+        client,
+        proxies,
         seen: Arc::clone(&seen),
         kept: Arc::clone(&kept),
         knock,
@@ -254,7 +286,7 @@ async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, peer: Peer) {
         None => {
             node.metrics.handshake(Handshake::TimedOut);
             if !parts.read_buf.is_empty() {
-                socket.write_all(TIMED_OUT).await.ok();
+                socket.write_all(&respond::timed_out()).await.ok();
             }
             socket.shutdown().await.ok();
         }
@@ -285,7 +317,7 @@ fn begin(node: &Arc<Node>, transport: Transport, accepted: Accepted, first: Byte
     let outbox = Outbox::new(transport, usize::try_from(limits.outbox_bytes_max).unwrap_or(usize::MAX))
         .counting_drops(node.metrics.outbox_drops.clone());
     let (codec, deflate) = (accepted.codec, accepted.compress);
-    let link = Arc::new(Link::new(node.next_connection(), codec, deflate, accepted.address, outbox));
+    let link = Arc::new(Link::new(node.next_connection(), codec, deflate, accepted.client.address, outbox));
     node.connections.insert(link.id, Arc::clone(&link));
     node.metrics.connections.inc();
     node.metrics.connects.inc();

@@ -3,7 +3,6 @@
 //! Owns the checks of RFC 6455 §4.2 and of CONTRACT §4 (proof of identity, Origin). Must never accept two different
 //! identities, or a cookie from a page that may not connect.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -22,6 +21,7 @@ use super::respond;
 use crate::admission::{Knock, Seat, Unauthenticated};
 use crate::metrics::Handshake;
 use crate::node::Node;
+use crate::proxies::Client;
 use crate::session::Proof;
 
 /// Where WebSockets are.
@@ -36,7 +36,7 @@ pub(super) struct Accepted {
     /// How frames are read.
     pub parser: ParserConfig,
     /// Where the client comes from.
-    pub address: IpAddr,
+    pub client: Client,
     /// Who the client is.
     pub proof: Proof,
     /// Counts for the address.
@@ -51,10 +51,10 @@ pub(super) struct Accepted {
 pub(super) async fn answer(
     node: &Arc<Node>,
     request: &Request<Incoming>,
-    address: IpAddr,
+    client: Client,
     knock: &Knock,
 ) -> (Response<Body>, Option<Accepted>) {
-    match accept(node, request, address, knock).await {
+    match accept(node, request, client, knock).await {
         Ok((response, accepted)) => {
             // What is refused on the socket did not get in either.
             node.metrics.handshake(match &accepted.proof {
@@ -90,7 +90,7 @@ impl From<Refusal> for Denied {
 async fn accept(
     node: &Arc<Node>,
     request: &Request<Incoming>,
-    address: IpAddr,
+    client: Client,
     knock: &Knock,
 ) -> Result<(Response<Body>, Accepted), Denied> {
     let headers = request.headers();
@@ -107,7 +107,13 @@ async fn accept(
     let (codec, named) = choose_codec(headers)?;
     identify::check_origin(node, headers, request.uri())?;
     let seat = node.admission.take_seat()?;
-    let place = node.chat.enter_address(address).await?;
+    let place = if client.is_proxy {
+        // Whoever is behind it, all of them together are not one client.
+        node.metrics.proxy.unnamed_clients.inc();
+        Place::uncounted()
+    } else {
+        node.chat.enter_address(client.address).await?
+    };
     let proof = prove(node, headers).await?;
     let unauthenticated = match proof {
         Proof::None => Some(node.admission.enter_unauthenticated(knock)?),
@@ -136,7 +142,7 @@ async fn accept(
     };
     // Shared frames are compressed for the full window; who asked for a smaller one gets them as they are.
     let compress = agreement.is_some_and(|agreement| agreement.admits(usize::MAX));
-    Ok((response, Accepted { codec, compress, parser, address, proof, place, seat, unauthenticated }))
+    Ok((response, Accepted { codec, compress, parser, client, proof, place, seat, unauthenticated }))
 }
 
 /// Whether this asks for a WebSocket of the version spoken here (RFC 6455 §4.2.1).

@@ -2,6 +2,8 @@
 //!
 //! Owns the order of its locks: tail, then replaying, then lanes, then a lane, then an outbox. Must never do I/O while one is held.
 
+mod view;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,12 +14,13 @@ use prometheus::IntCounter;
 use tokio::sync::OnceCell;
 
 use super::frames::{Form, Frames, Joined};
-use super::lane::{Lane, Queued, Subscriber, SubscriptionId};
+use super::lane::{Lane, Queued, Subscriber, SubscriptionId, frame_count};
 use super::pace::Tick;
 use super::tail::{Hole, RoomTail, Slice};
 use crate::link::Link;
 use crate::metrics::{Metrics, ReplaySource};
 use crate::outbox::Class;
+pub use view::{Follower, TailView};
 
 /// A room that somebody here follows.
 pub struct Room {
@@ -131,10 +134,7 @@ impl Room {
     /// Ends its history. Returns the connections that follow it; whoever enters from now on finds it dissolved.
     pub fn dissolve(&self) -> Vec<Arc<Link>> {
         self.dissolved.store(true, Ordering::SeqCst);
-        let mut links: Vec<Arc<Link>> =
-            self.replaying.lock().values().map(|replaying| Arc::clone(&replaying.link)).collect();
-        self.lanes.read().iter().for_each(|lane| links.extend(lane.links()));
-        links
+        self.links()
     }
 
     /// Whether nobody follows it or is about to, or ever will: then nothing more is fetched for it.
@@ -338,7 +338,7 @@ impl Room {
         let Some(Replaying { member, ends_at, .. }) = replaying.remove(&id) else { return CatchUp::Ended };
         if let Some((bytes, count)) = Joined::new(&rest).within(cursor, ends_at, Form::of(link)) {
             metrics.replayed(ReplaySource::Ring).inc_by(count as u64);
-            link.outbox.push(bytes, Class::Paced);
+            link.outbox.push_joined(bytes, frame_count(count), Class::Paced);
         }
         if ends_at != Seq::MAX {
             self.left(true, link);
@@ -368,7 +368,7 @@ impl Room {
         let ends_at = found.map_or(*ends_at, |departure| departure.seen.min(*ends_at));
         if let Some((bytes, count)) = joined.within(cursor, ends_at, Form::of(link)) {
             replayed.inc_by(count as u64);
-            link.outbox.push(bytes, Class::Paced);
+            link.outbox.push_joined(bytes, frame_count(count), Class::Paced);
         }
         if joined.last() >= ends_at {
             replaying.remove(&id);
@@ -391,18 +391,6 @@ impl Room {
         let lane = Arc::new(Lane::default());
         lane.add(subscriber);
         self.lanes.write().push(lane);
-    }
-
-    /// Live subscribers.
-    #[must_use]
-    pub fn subscribers(&self) -> usize {
-        self.lanes.read().iter().map(|lane| lane.subscribers()).sum()
-    }
-
-    /// Events behind a hole.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.tail.lock().waiting()
     }
 }
 

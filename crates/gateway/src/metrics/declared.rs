@@ -8,6 +8,7 @@ use hubbub_protocol::{CloseCode, Command, ErrorCode};
 use super::{Followed, Handshake, ReplaySource, UNKNOWN};
 use crate::admission::Reason;
 use crate::hub::Cause;
+use crate::proxies::Unreadable;
 
 /// The close code of who ended a connection without one, and of codes that only clients use.
 pub(super) const LOST: &str = "lost";
@@ -163,6 +164,14 @@ metrics! {
         "hubbub_room_connections", "Connections that follow a room, for the largest rooms.",
         "Which room is large here.")
         .by(&[open("room", "ids of the ten largest rooms of the node")]);
+    static PROXY_REFUSALS = Metric::counter(
+        "hubbub_proxy_refusals_total", "Sockets of trusted proxies closed for their PROXY header.",
+        "A proxy that is set in another way than `proxy.protocol` says.")
+        .by(&[few("reason", || Unreadable::ALL.map(Unreadable::name).to_vec())]);
+    static PROXY_UNNAMED = Metric::counter(
+        "hubbub_proxy_unnamed_clients_total",
+        "WebSockets of trusted proxies that did not name the client, which is then not counted by address.",
+        "A proxy that adds no `X-Forwarded-For`: limits by address do not hold there.");
     static NODE_READY = Metric::gauge(
         "hubbub_node_ready", "1 while `/readyz` answers 200.",
         "Whether balancers send anybody here.");

@@ -9,7 +9,6 @@ mod balance;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hubbub_bus::NodeLease;
 use hubbub_protocol::CloseCode;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -51,7 +50,7 @@ async fn watch(node: &Node) {
         };
         let others = leases.into_iter().filter(|lease| lease.instance != bus.instance());
         let others: Vec<Other> = others
-            .map(|NodeLease { instance, sessions, draining, .. }| Other { instance, sessions, draining })
+            .map(|lease| Other { instance: lease.instance, sessions: lease.sessions, draining: lease.draining })
             .collect();
         let verdict = balance.look(sessions(node).len() as u64, &others);
         if let Some(say) = verdict.say {

@@ -21,6 +21,8 @@ mod ops;
 mod phases;
 mod places;
 mod planned;
+mod proxies;
+mod pulse;
 mod restore;
 mod rooms;
 mod slow;

@@ -17,9 +17,9 @@ fn parse(body: &str) -> Value {
 #[tokio::test]
 async fn a_process_that_starts_lives_and_is_not_ready() {
     let health = Health::new(Registry::new(), json!({}));
-    let ops = Ops::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let ops = Ops::bind(([127, 0, 0, 1], 0).into()).unwrap();
     let (address, stop) = (ops.address, CancellationToken::new());
-    ops.start(Arc::clone(&health), stop.clone());
+    ops.start(Arc::clone(&health), stop.clone()).unwrap();
     health.set(Stage::Starting("the database".to_owned()));
     let get = async |path: &str| {
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();

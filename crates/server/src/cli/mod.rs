@@ -20,6 +20,7 @@ mod progress;
 mod restore;
 mod settings;
 mod token;
+mod top;
 mod user;
 mod version;
 
@@ -66,6 +67,8 @@ enum Command {
     /// Make access tokens.
     #[command(subcommand)]
     Token(token::Command),
+    /// Watch the nodes of a cluster.
+    Top(top::Options),
     /// Ask a node whether it is ready.
     Health(health::Options),
     /// Print the version.
@@ -88,6 +91,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Check(options) => block_on(check::run(options)),
         Command::User(command) => block_on(user::run(command)),
         Command::Token(command) => block_on(token::run(command)),
+        Command::Top(options) => top::run(&options),
         Command::Health(options) => health::run(&options),
         Command::Version(options) => version::run(&options),
     };

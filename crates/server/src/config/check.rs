@@ -2,6 +2,8 @@
 //!
 //! Must never connect to anything: whether a database answers is known when it is used.
 
+mod proxies;
+
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -36,6 +38,7 @@ pub(super) fn run(loaded: &Loaded, purpose: Purpose, found: &mut Problems) {
     check.tokens(purpose);
     check.names();
     check.drain();
+    check.proxies(purpose);
     if purpose == Purpose::Serve {
         check.tls_files();
     }

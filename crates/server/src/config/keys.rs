@@ -221,6 +221,23 @@ pub(crate) static KEYS: &[Key] = &[
     ),
     key!(drain.timeout, DURATION, "From the signal to the end of the process at most; more than grace and spread together."),
     key!(
+        proxy.trusted,
+        Kind::List,
+        "Addresses and networks (`10.0.0.0/8`, `2001:db8::/32`) of the proxies and balancers before the node that are believed \
+         about where clients come from, with every hop between the first and the node. See deploy/README.md."
+    ),
+    key!(
+        proxy.protocol,
+        Kind::Bool,
+        "Every socket from a trusted proxy begins with a PROXY header, version 1 or 2, before TLS; without one it is closed. \
+         From anybody else it is no header, but a request that cannot be read."
+    ),
+    key!(
+        proxy.forwarded_for,
+        Kind::Bool,
+        "Requests of trusted proxies are from whom `X-Forwarded-For` says: the last address in it that is not trusted itself."
+    ),
+    key!(
         admission.accepts_per_second,
         COUNT,
         "Sockets accepted over any second; over it new ones wait in the kernel's queue, so that a storm leaves time to chat."
@@ -290,7 +307,8 @@ pub(crate) static KEYS: &[Key] = &[
     key!(
         limits.connections_per_address,
         COUNT,
-        "Connections from an address over the whole cluster; over it: 40002, HTTP 429. Raise it behind a proxy."
+        "Connections from an address over the whole cluster; over it: 40002, HTTP 429. Behind a proxy set `proxy.trusted`; a \
+         trusted proxy that does not name the client is not counted."
     ),
     key!(limits.connections_per_node, COUNT, "Connections of this node; over it: 90003, HTTP 503."),
     key!(limits.subscriptions_per_connection, COUNT, "Rooms that a connection may follow; over it: 40005."),

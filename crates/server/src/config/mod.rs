@@ -11,6 +11,7 @@ pub(crate) mod keys;
 mod load;
 mod nearest;
 pub(crate) mod problem;
+mod proxy;
 mod reference;
 pub(crate) mod secret;
 mod show;
@@ -27,6 +28,8 @@ pub(crate) use check::Purpose;
 pub(crate) use load::{Given, Loaded, load};
 pub(crate) use problem::Problems;
 pub(crate) use reference::reference;
+
+pub(crate) use proxy::Proxy;
 
 use field::choice;
 use secret::Secret;
@@ -47,6 +50,7 @@ pub(crate) struct Config {
     pub(crate) websocket: WebSocket,
     pub(crate) drain: DrainConfig,
     pub(crate) admission: AdmissionConfig,
+    pub(crate) proxy: Proxy,
     pub(crate) rebalance: RebalanceConfig,
     pub(crate) limits: Limits,
     pub(crate) log: Log,
@@ -187,6 +191,7 @@ impl Default for Config {
             websocket: WebSocket { deflate: true, tick: Duration::from_millis(25) },
             drain: DrainConfig::default(),
             admission: AdmissionConfig::default(),
+            proxy: Proxy::default(),
             rebalance: RebalanceConfig::default(),
             limits: Limits::default(),
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },

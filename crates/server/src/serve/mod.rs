@@ -114,11 +114,11 @@ async fn start(
     let gateway_config = parts::gateway_config(config, &name);
     parts::make_data_folder(config)?;
     let tokens = signing::token_config(config)?;
-    let ops = Ops::bind(config.ops_listen).await;
+    let ops = Ops::bind(config.ops_listen);
     let ops = ops.map_err(|error| Failure::Refused(format!("cannot listen on {}: {error}", config.ops_listen)))?;
     let listening = Listening::bind(&gateway_config).map_err(|error| not_started(config, &error))?;
     let ops_address = ops.address;
-    ops.start(Arc::clone(health), stop_ops);
+    ops.start(Arc::clone(health), stop_ops)?;
     tracing::info!(node = name, ops = %ops_address, version = env!("CARGO_PKG_VERSION"), "starting");
 
     let bus = Bus::open(parts::bus_config(config, &name), registry).await.map_err(bus_refused)?;

@@ -70,6 +70,7 @@ pub(super) fn gateway_config(config: &Config, node: &str) -> GatewayConfig {
         node: node.to_owned(),
         drain: config.drain,
         admission: config.admission,
+        proxy: Arc::new(config.proxy.told()),
         rebalance: config.rebalance,
     }
 }

@@ -24,11 +24,8 @@ use crate::plan::Plan;
 /// More messages are cheaper in separate statements: the joins here go row by row.
 const ROWS_MAX: usize = 64;
 
-/// After another node was met in a room, batches are decided with care for so long at least.
+/// After another node was met in a room, batches are decided with care for so long.
 const CONTENTION_MEMORY: Duration = Duration::from_millis(100);
-/// And for so many times as long as the attempt took that met it: where commits are slow, each wait for the rooms' locks
-/// that was in vain costs as much as the commits of all the others.
-const CONTENTION_ATTEMPTS: u32 = 16;
 
 /// The lookups see the database as it was before the locks were waited for. Where another node has committed in that
 /// time the head under the lock is not the one that was looked up, and nothing is written.
@@ -83,9 +80,9 @@ impl Contention {
         self.0.lock().is_some_and(|until| Instant::now() < until)
     }
 
-    /// An attempt that took so long was in vain.
-    fn meet(&self, took: Duration) {
-        *self.0.lock() = Some(Instant::now() + CONTENTION_MEMORY.max(took * CONTENTION_ATTEMPTS));
+    /// An attempt was in vain.
+    fn meet(&self) {
+        *self.0.lock() = Some(Instant::now() + CONTENTION_MEMORY);
     }
 }
 
@@ -112,10 +109,9 @@ pub(crate) async fn run(
             message.body.as_str().into(),
         ]);
     }
-    let began = Instant::now();
     let answers = APPEND.fetch::<Row>(conn, &rows).await?;
     if answers.iter().any(|(_, is_fresh, ..)| !is_fresh) {
-        contention.meet(began.elapsed());
+        contention.meet();
         return Ok(None);
     }
     let mut outcomes: Vec<Option<Outcome>> = jobs.iter().map(|_| None).collect();

@@ -16,14 +16,6 @@ pub(crate) struct Source<D: Database> {
     waits: Waits,
 }
 
-/// How full a pool is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Occupancy {
-    pub(crate) busy: u32,
-    pub(crate) idle: u32,
-    pub(crate) max: u32,
-}
-
 /// Counts one who waits until they do not, also where the call is given up.
 struct Waiting<'a>(&'a IntGauge);
 
@@ -50,12 +42,6 @@ impl<D: Database> Source<D> {
         let _waiting = Waiting::begin(&self.waits.waiting);
         let _timer = self.waits.seconds.start_timer();
         self.pool.acquire().await
-    }
-
-    pub(crate) fn occupancy(&self) -> Occupancy {
-        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
-        let max = self.pool.options().get_max_connections();
-        Occupancy { busy: self.pool.size().saturating_sub(idle), idle, max }
     }
 }
 

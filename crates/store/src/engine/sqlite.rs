@@ -3,6 +3,9 @@
 //! Must never have two connections of one process write at the same time.
 
 use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -35,6 +38,8 @@ pub(crate) mod statement;
 #[path = "shared/users.rs"]
 pub(crate) mod users;
 
+/// The rights of a file that holds messages and the hashes of passwords.
+pub(crate) const OWNER_ONLY: u32 = 0o600;
 /// How long a call waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a statement waits for the writer of another process.
@@ -82,12 +87,24 @@ pub(crate) fn parse(url: &str) -> Result<SqliteConnectOptions, StoreError> {
         .pragma("temp_store", "memory"))
 }
 
-/// One connection outside the pools. The folder of the file is made.
-pub(crate) async fn connect(options: &SqliteConnectOptions) -> Result<Connection, Fault> {
-    if let Some(folder) = options.get_filename().parent().filter(|folder| *folder != Path::new("")) {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| Fault { class: Class::Misconfigured, source: Some(sqlx::Error::Io(error)) })?;
+/// Makes the file where it is missing, and its folder: for its owner alone, since it holds messages and the hashes of
+/// passwords. SQLite gives its log the same rights.
+pub(crate) fn create_private(options: &SqliteConnectOptions) -> Result<(), Fault> {
+    let file = options.get_filename();
+    let folder = file.parent().filter(|folder| *folder != Path::new(""));
+    let made = folder
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(file).map(drop));
+    match made {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(Fault { class: Class::Misconfigured, source: Some(sqlx::Error::Io(error)) })
+        }
+        _ => Ok(()),
     }
+}
+
+/// One connection outside the pools.
+pub(crate) async fn connect(options: &SqliteConnectOptions) -> Result<Connection, Fault> {
     // Turning a new file to WAL asks for it alone and does not wait as other statements do.
     let deadline = tokio::time::Instant::now() + CONNECT_TIMEOUT;
     loop {

@@ -2,9 +2,6 @@
 //!
 //! Must never let a caller see which engine it is.
 
-use std::fs::OpenOptions;
-use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Duration;
 
 use hubbub_protocol::Epoch;
@@ -54,9 +51,6 @@ macro_rules! on {
     }};
 }
 
-/// The rights of a file that holds messages and the hashes of passwords.
-pub(crate) const OWNER_ONLY: u32 = 0o600;
-
 /// A database that is read and must be there: nothing is made or set up.
 pub(crate) fn source(url: &str) -> Result<Address, StoreError> {
     match Address::parse(url, Pooler::None)? {
@@ -83,18 +77,6 @@ pub(crate) fn target(url: &str) -> Result<Address, StoreError> {
             Address::Postgres(Box::new(options.application_name(APPLICATION_NAME)))
         }
     })
-}
-
-/// Makes the file of a database that is not there yet, for its owner alone. SQLite gives its log the same rights.
-pub(crate) fn create_private(address: &Address) -> Result<(), StoreError> {
-    let Address::Sqlite(options) = address else { return Ok(()) };
-    let made = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(options.get_filename());
-    match made {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            Err(StoreError::new(StoreErrorKind::Misconfigured, "the database cannot be made").caused_by(error))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// A new file that nobody else knows of, and that is thrown away unless it is filled to the end: no locks, no log

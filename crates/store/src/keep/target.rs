@@ -6,7 +6,7 @@ use hubbub_protocol::Epoch;
 use uuid::Uuid;
 
 use super::copy::{Copied, copy, verify};
-use super::end::{End, create_private};
+use super::end::End;
 use super::moving::refuse_unknown;
 use super::progress::Watcher;
 use super::table::{TABLES, TableSum};
@@ -64,7 +64,7 @@ pub(crate) struct Target {
 impl Target {
     /// Brings the schema up to date and takes the database for this run.
     pub(crate) async fn claim(address: &Address, claim: &Claim<'_>) -> Result<Self, StoreError> {
-        create_private(address)?;
+        address.create()?;
         let schema = address.schema(false).await?;
         refuse_unknown(&schema)?;
         let is_older = (1..MIGRATIONS.len()).contains(&schema.pending.len());

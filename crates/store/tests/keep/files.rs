@@ -5,7 +5,7 @@
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use hubbub_store::{StoreError, StoreErrorKind, back_up, check, move_between, restore};
+use hubbub_store::{Store, StoreConfig, StoreError, StoreErrorKind, back_up, check, move_between, restore};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use tempfile::TempDir;
 
@@ -122,6 +122,12 @@ async fn a_new_database_is_for_its_owner_alone() {
     restore(&place("backup"), &as_url(&place("restored")), false, &mut |_| {}).await.unwrap();
     move_between(&source.url, &as_url(&place("moved")), false, &mut |_| {}).await.unwrap();
     assert_eq!((mode(&place("restored")), mode(&place("moved"))), (0o600, 0o600));
+    let config = StoreConfig::new(as_url(&place("deeper").join("opened")));
+    Store::pending_migrations(&config).await.unwrap();
+    assert_eq!(mode(&place("deeper").join("opened")), 0o600, "whoever looks first has made it");
+    let store = database_at(&place("served")).open().await;
+    assert_eq!((mode(&place("served")), mode(&place("served-wal"))), (0o600, 0o600), "and what SQLite adds");
+    store.close().await;
     // Rights that somebody gave stay.
     std::fs::set_permissions(place("restored"), PermissionsExt::from_mode(0o640)).unwrap();
     restore(&place("backup"), &as_url(&place("restored")), true, &mut |_| {}).await.unwrap();

@@ -21,6 +21,7 @@ mod report;
 mod scale;
 mod sheet;
 mod stage;
+mod start;
 mod storm;
 mod subject;
 mod window;
@@ -59,6 +60,8 @@ enum Bench {
     Crowd(crowd::Options),
     /// A hundred thousand connections in one room.
     GiantRoom(crowd::GiantOptions),
+    /// Until ready, memory without clients, size and libraries of the binary.
+    Start(start::Options),
     /// Tables and plots of the newest results, into `docs`.
     Report(report::Options),
     /// A bare accept loop, for `accept`.
@@ -88,6 +91,7 @@ fn run(bench: Bench) -> Result<()> {
         Bench::Scale(options) => scale::run(&options),
         Bench::Crowd(options) => crowd::mixed(&options),
         Bench::GiantRoom(options) => crowd::giant(&options),
+        Bench::Start(options) => start::run(&options),
         Bench::Report(options) => report::run(&options),
         Bench::Bare(options) => bare::run(&options),
     }

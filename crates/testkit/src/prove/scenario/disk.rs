@@ -35,7 +35,7 @@ pub(super) const FULL_POSTGRES: Scenario = Scenario {
     nodes: 3,
     limits: Limits { during_p99: None, healed: Duration::from_secs(15) },
     sign: REFUSED,
-    mutations: &[],
+    mutations: &[Mutation::AckFailed],
     play: || Box::new(Full { disk: None, sqlite: false }),
 };
 
@@ -47,7 +47,7 @@ pub(super) const FULL_SQLITE: Scenario = Scenario {
     nodes: 1,
     limits: Limits { during_p99: None, healed: Duration::from_secs(10) },
     sign: REFUSED,
-    mutations: &[],
+    mutations: &[Mutation::AckFailed],
     play: || Box::new(Full { disk: None, sqlite: true }),
 };
 

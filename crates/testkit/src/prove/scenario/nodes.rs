@@ -66,7 +66,7 @@ pub(super) const STARVED: Scenario = Scenario {
     nodes: 3,
     limits: Limits { during_p99: Some(Duration::from_secs(2)), healed: Duration::from_secs(5) },
     sign: Sign { metric: Metric::of("hubbub_delivery_seconds"), shows: Shows::Mean(0.02) },
-    mutations: &[],
+    mutations: &[Mutation::NoRepair],
     play: || Box::new(Starved),
 };
 
