@@ -81,16 +81,9 @@ impl Health {
     #[must_use]
     pub fn new(registry: Registry, config: Value) -> Arc<Self> {
         let stage = Mutex::new(Stage::Starting("starting".to_owned()));
-        Arc::new(Self {
-            stage,
-            node: OnceLock::new(),
-            pulse: OnceLock::new(),
-            drain_asked: CancellationToken::new(),
-            registry,
-            scrapes: Arc::new(Semaphore::new(1)),
-            config,
-            started: Instant::now(),
-        })
+        let (pulse, drain_asked) = (OnceLock::new(), CancellationToken::new());
+        let (scrapes, started) = (Arc::new(Semaphore::new(1)), Instant::now());
+        Arc::new(Self { stage, node: OnceLock::new(), pulse, drain_asked, registry, scrapes, config, started })
     }
 
     /// Resolves when somebody has asked over the ops port that the process stops.

@@ -108,15 +108,16 @@ fn errors(query: Option<String>) -> Page {
 
 fn tasks(health: &Health, query: Option<String>) -> Page {
     Asked::nothing(query.as_deref())?;
-    let Some(node) = health.node.get() else { return Ok(json!({})) };
-    let runtime = node.runtime.metrics();
+    let Some(pulse) = health.pulse.get() else { return Ok(json!({})) };
+    let runtime = pulse.runtime().metrics();
+    let node = health.node.get();
     let busy = (0..runtime.num_workers()).map(|worker| runtime.worker_total_busy_duration(worker).as_secs_f64());
     Ok(json!({
         "workers": runtime.num_workers(),
         "worker_busy_seconds": busy.collect::<Vec<_>>(),
         "alive_tasks": runtime.num_alive_tasks(),
         "queued_tasks": runtime.global_queue_depth(),
-        "sockets": node.sockets.len(),
-        "wheel_entries": node.wheel.len(),
+        "sockets": node.map_or(0, |node| node.sockets.len()),
+        "wheel_entries": node.map_or(0, |node| node.wheel.len()),
     }))
 }

@@ -232,3 +232,6 @@ async fn any_of(signals: &mut [tokio::signal::unix::Signal]) {
     })
     .await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,3 +11,4 @@ mod refusals;
 mod serving;
 mod shown;
 mod support;
+mod top;

@@ -76,8 +76,9 @@ pub(super) fn keys() -> mpsc::Receiver<Event> {
             match event::poll(KEYS_POLL) {
                 Ok(false) => {}
                 Ok(true) => match event::read() {
-                    Ok(event) if sender.blocking_send(event).is_ok() => {}
-                    _ => return,
+                    // When nobody takes it any more, the loop sees so.
+                    Ok(event) => drop(sender.blocking_send(event)),
+                    Err(_) => return,
                 },
                 Err(_) => return,
             }

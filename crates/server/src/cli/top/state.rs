@@ -72,6 +72,8 @@ impl Condition {
 /// A row of the table of nodes.
 #[derive(Clone, Debug)]
 pub(super) struct NodeRow<'s> {
+    /// Tells it from others of its name: where it is asked, or its run.
+    pub(super) key: &'s str,
     /// Where it is asked; none for one that only a lease tells of.
     pub(super) address: Option<&'s str>,
     pub(super) name: String,
@@ -185,6 +187,7 @@ impl State {
             }
             let name = page.map(|page| page.node.as_str()).filter(|name| !name.is_empty()).unwrap_or(address);
             rows.push(NodeRow {
+                key: address,
                 address: Some(address),
                 name: name.to_owned(),
                 condition: condition(node),
@@ -197,6 +200,7 @@ impl State {
         }
         for lease in self.leases.iter().filter(|lease| !seen.contains(lease.instance.as_str())) {
             rows.push(NodeRow {
+                key: &lease.instance,
                 address: None,
                 name: lease.name.clone(),
                 condition: if lease.draining { Condition::Draining } else { Condition::Unasked },
@@ -207,7 +211,7 @@ impl State {
                 sessions: Some(lease.sessions),
             });
         }
-        rows.sort_by(|one, other| (&one.name, one.address).cmp(&(&other.name, other.address)));
+        rows.sort_by(|one, other| (&one.name, one.key).cmp(&(&other.name, other.key)));
         rows
     }
 

@@ -106,7 +106,7 @@ pub(super) struct View {
     /// The filter is being typed.
     pub(super) typing: bool,
     pub(super) help: bool,
-    /// The name of the node that the bar is on, so that it stays there when others come and go.
+    /// The key of the node that the bar is on, so that it stays there when others come and go.
     selected: Option<String>,
     /// Rows of the panel above the window.
     pub(super) scroll: usize,
@@ -125,7 +125,7 @@ impl View {
     /// Which of these rows the bar is on.
     pub(super) fn selected(&self, rows: &[NodeRow<'_>]) -> usize {
         let wanted = self.selected.as_deref();
-        rows.iter().position(|row| wanted == Some(row.name.as_str())).unwrap_or(0)
+        rows.iter().position(|row| wanted == Some(row.key)).unwrap_or(0)
     }
 
     /// The order in the panel, as the node is asked for it.
@@ -255,7 +255,7 @@ impl View {
         let nodes = self.nodes(state.rows(now));
         let last = nodes.len().saturating_sub(1);
         let at = self.selected(&nodes).saturating_add_signed(rows).min(last);
-        self.selected = nodes.get(at).map(|row| row.name.clone());
+        self.selected = nodes.get(at).map(|row| row.key.to_owned());
     }
 }
 
