@@ -6,6 +6,7 @@ mod commands;
 mod draining;
 mod keeping;
 mod many;
+mod metrics;
 mod precedence;
 mod refusals;
 mod serving;
