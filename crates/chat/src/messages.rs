@@ -22,7 +22,7 @@ impl Chat {
     /// 10003 for a bad body, 30001 or 30002 for a room that one is not in, 20004 in an announcement room without the
     /// role, 40001 over the send rate.
     pub async fn send_message(&self, caller: &mut Caller, command: MessageSend) -> Result<Sent, Refusal> {
-        let chars_max = usize::try_from(self.limits.body_chars_max).unwrap_or(usize::MAX);
+        let chars_max = usize::try_from(self.limits().body_chars_max).unwrap_or(usize::MAX);
         check_body(&command.body, chars_max).map_err(|rule| Refusal::field("body", rule))?;
         // The budget is taken before the room is looked for: who has none left, or sees it shrink, learns nothing of
         // rooms that they may not see.
@@ -76,7 +76,7 @@ impl Chat {
     /// # Errors
     /// 30001 or 30002 for a room that one is not in, 40001 over the fetch rate.
     pub async fn list_messages(&self, caller: &mut Caller, command: MessageList) -> Result<MessagePage, Refusal> {
-        let limit = self.limits.page(command.limit.map(|limit| limit.0));
+        let limit = self.limits().page(command.limit.map(|limit| limit.0));
         let page = match (command.before, command.after) {
             // Both at once were refused when the command was decoded.
             (Some(before), _) => PageQuery::Before { seq: before.0, limit },

@@ -6,6 +6,7 @@ pub mod admission;
 mod budget;
 pub mod config;
 pub mod connection;
+pub mod context;
 mod dispatch;
 mod drain;
 mod following;

@@ -87,12 +87,19 @@ impl Link {
 
     /// Pushes a refusal; `re` of none where it answers no command.
     pub fn push_refusal(&self, re: Option<u64>, refusal: &Refusal) -> Pushed {
-        self.outbox.push(refusal_frame(self.codec, re, &refusal.to_wire()), Class::Paced)
+        self.outbox.push(refusal_frame(self.codec, re, &self.logged(refusal)), Class::Paced)
     }
 
     /// Ends the connection with a refusal that says why, then the close frame.
     pub fn close_refused(&self, refusal: &Refusal, code: CloseCode) {
-        self.outbox.close(Some(refusal_frame(self.codec, None, &refusal.to_wire())), code);
+        self.outbox.close(Some(refusal_frame(self.codec, None, &self.logged(refusal))), code);
+    }
+
+    /// The refusal for the wire, to be found in the log by its trace. Its sentence may quote what a client wrote.
+    fn logged(&self, refusal: &Refusal) -> WireError {
+        let error = refusal.to_wire();
+        tracing::debug!(connection = self.id, trace = %error.trace, code = error.code, name = error.name, "refused");
+        error
     }
 
     /// Ends the connection with `session.closing`, then the close frame; false when it was about to end already.

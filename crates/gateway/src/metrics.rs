@@ -330,7 +330,7 @@ pub(crate) fn level(count: impl TryInto<i64>) -> i64 {
 }
 
 /// Whether an error is about who somebody is (20xxx).
-const fn is_of_identity(code: ErrorCode) -> bool {
+pub(crate) const fn is_of_identity(code: ErrorCode) -> bool {
     code.code() / 10_000 == 2
 }
 

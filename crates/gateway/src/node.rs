@@ -5,13 +5,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::{ArcSwap, Guard};
 use dashmap::DashMap;
 use hubbub_chat::Chat;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Bounds};
 use crate::config::GatewayConfig;
 use crate::hub::Hub;
 use crate::link::{ConnectionId, Link};
@@ -21,8 +22,8 @@ use crate::wheel::Wheel;
 
 /// What is shared.
 pub(crate) struct Node {
-    /// What it was told at start.
-    pub config: GatewayConfig,
+    /// What it was told last.
+    config: ArcSwap<GatewayConfig>,
     /// The rules.
     pub chat: Arc<Chat>,
     /// The rooms.
@@ -61,7 +62,7 @@ impl Node {
         let places = Places::new(config.admission.handshakes_max);
         let next_connection = AtomicU64::new(1);
         Arc::new(Self {
-            config,
+            config: ArcSwap::from_pointee(config),
             chat,
             hub,
             wheel,
@@ -74,6 +75,19 @@ impl Node {
             draining: CancellationToken::new(),
             next_connection,
         })
+    }
+
+    /// What it is told at the moment. Not to be kept over an `await`: it may change.
+    pub(crate) fn config(&self) -> Guard<Arc<GatewayConfig>> {
+        self.config.load()
+    }
+
+    /// Takes over another configuration, but for what cannot change while it runs: addresses, TLS, name and tick.
+    pub(crate) fn change(&self, config: GatewayConfig) {
+        let limits = self.chat.limits();
+        self.admission.change(Bounds::new(&config.admission, &limits));
+        self.places.change(config.admission.handshakes_max);
+        self.config.store(Arc::new(config));
     }
 
     /// A name for a new connection.

@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -72,7 +73,7 @@ pub struct Health {
     /// One scrape at a time: two would only wait for the same locks.
     scrapes: Arc<Semaphore>,
     /// The effective configuration with its secrets masked.
-    config: Value,
+    config: ArcSwap<Value>,
     started: Instant,
 }
 
@@ -82,8 +83,14 @@ impl Health {
     pub fn new(registry: Registry, config: Value) -> Arc<Self> {
         let stage = Mutex::new(Stage::Starting("starting".to_owned()));
         let (pulse, drain_asked) = (OnceLock::new(), CancellationToken::new());
-        let (scrapes, started) = (Arc::new(Semaphore::new(1)), Instant::now());
+        let (config, scrapes) = (ArcSwap::from_pointee(config), Arc::new(Semaphore::new(1)));
+        let started = Instant::now();
         Arc::new(Self { stage, node: OnceLock::new(), pulse, drain_asked, registry, scrapes, config, started })
+    }
+
+    /// Shows another configuration from now on; it must hold no secret.
+    pub fn show_config(&self, config: Value) {
+        self.config.store(Arc::new(config));
     }
 
     /// Resolves when somebody has asked over the ops port that the process stops.
@@ -139,7 +146,7 @@ impl Health {
         let redis = if node.chat.bus().is_shared() { up(bus) } else { "none" };
         let mut body = json!({
             "status": status,
-            "node": node.config.node,
+            "node": node.config().node,
             "degraded": degraded,
             "dependencies": { "database": up(store), "redis": redis },
         });

@@ -39,6 +39,11 @@ impl Pulse {
         Arc::new(Self { runtime, workers, canary: AtomicU32::new(0) })
     }
 
+    /// The runtime that is watched.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
     /// Looks for ever. Runs on another runtime.
     pub(crate) async fn watch(&self) {
         let mut last = vec![Sign::default(); self.workers.len()];

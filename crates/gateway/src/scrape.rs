@@ -47,7 +47,7 @@ pub(crate) fn count(node: &Node) {
     metrics.unauthenticated.set(level(node.admission.unauthenticated()));
     metrics.handshake_places_taken.set(level(node.places.taken()));
     // These may change while the node runs.
-    metrics.handshake_places_max.set(level(node.config.admission.handshakes_max));
+    metrics.handshake_places_max.set(level(node.config().admission.handshakes_max));
     metrics.connections_max.set(level(node.chat.limits().connections_per_node));
     metrics.memory_mark_bytes.set(level(node.admission.memory_mark()));
 }

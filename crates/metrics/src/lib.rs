@@ -153,8 +153,7 @@ impl Metric {
     /// # Errors
     /// When the name is taken, or declared as something else.
     pub fn count(&self, registry: &Registry) -> Result<IntCounter, Error> {
-        self.is("counter", false)?;
-        register(registry, IntCounter::with_opts(self.options())?)
+        register(registry, self.unregistered_count()?)
     }
 
     /// The same, with labels.
@@ -162,10 +161,7 @@ impl Metric {
     /// # Errors
     /// As [`Metric::count`].
     pub fn counts(&self, registry: &Registry) -> Result<IntCounterVec, Error> {
-        self.is("counter", true)?;
-        let counters = register(registry, IntCounterVec::new(self.options(), &self.label_names())?)?;
-        self.each_series(|values| counters.get_metric_with_label_values(values).map(drop))?;
-        Ok(counters)
+        register(registry, self.unregistered_counts()?)
     }
 
     /// A whole number that goes up and down.
@@ -215,6 +211,26 @@ impl Metric {
         let histograms = register(registry, HistogramVec::new(self.histogram_options(), &self.label_names())?)?;
         self.each_series(|values| histograms.get_metric_with_label_values(values).map(drop))?;
         Ok(histograms)
+    }
+
+    /// A counter of whole things that is registered later.
+    ///
+    /// # Errors
+    /// When it is declared as something else.
+    pub fn unregistered_count(&self) -> Result<IntCounter, Error> {
+        self.is("counter", false)?;
+        IntCounter::with_opts(self.options())
+    }
+
+    /// The same, with labels.
+    ///
+    /// # Errors
+    /// When it is declared as something else.
+    pub fn unregistered_counts(&self) -> Result<IntCounterVec, Error> {
+        self.is("counter", true)?;
+        let counters = IntCounterVec::new(self.options(), &self.label_names())?;
+        self.each_series(|values| counters.get_metric_with_label_values(values).map(drop))?;
+        Ok(counters)
     }
 
     /// A gauge that a collector shows by itself.

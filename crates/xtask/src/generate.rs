@@ -24,6 +24,7 @@ const FILES: [Generated; 4] = [
         file: "crates/protocol/schema/hubbub.v1.schema.json",
         command: &["--package=hubbub-protocol", "--example=schema"],
     },
+    Generated { file: "deploy/grafana/hubbub.json", command: &["--package=xtask", "--", "dashboard"] },
 ];
 
 /// In a file with both marks only what stands between them is generated; the rest is people's prose.

@@ -10,15 +10,18 @@ mod bench;
 mod ci;
 mod clean;
 mod cluster;
+mod dashboard;
 mod doctor;
 mod fuzz;
 mod generate;
 mod levels;
 mod login;
 mod node;
+mod observe;
 mod process;
 mod project;
 mod prove;
+mod rules;
 mod signals;
 mod tidy;
 mod tools;
@@ -50,10 +53,14 @@ enum Command {
         #[arg(long, value_enum)]
         only: Option<Level>,
     },
-    /// fmt, tidy, deny, clippy, doc, generated files, test: what .ci/run calls.
+    /// fmt, tidy, rules, deny, clippy, doc, generated files, test: what .ci/run calls.
     Ci(ci::Options),
     /// The house rules: lengths, names, prints, codes, links, manifests.
     Tidy,
+    /// The alerts and the dashboard: cases played by promtool, pages, queries, names of metrics; 2 s.
+    Rules,
+    /// Print the Grafana dashboard; `generate` writes it to deploy/grafana/hubbub.json.
+    Dashboard,
     /// Write the generated files again; `ci` checks that they are up to date.
     Generate {
         /// Write nothing, fail when a file is out of date.
@@ -75,6 +82,11 @@ enum Command {
         /// `--report`; the rest is passed on to `hubbub-prove` (`--seed N --seconds N`, `--help`).
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
+    },
+    /// A real cluster under a real Prometheus: alerts that fire, panels that are drawn.
+    Observe {
+        /// What is looked at.
+        what: observe::What,
     },
     /// Run one fuzz target, or all of them; `fuzz list` names them. Needs a nightly toolchain.
     Fuzz(fuzz::Options),
@@ -103,9 +115,12 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Test { only } => levels::run(&project, only),
         Command::Ci(options) => ci::run(&project, &options),
         Command::Tidy => tidy::run(&project),
+        Command::Rules => rules::run(&project),
+        Command::Dashboard => dashboard::text(&project).map(|text| println!("{text}")),
         Command::Generate { check } => generate::run(&project, check),
         Command::Bench { name, args } => bench::run(&project, name.as_deref(), &args),
         Command::Prove { args } => prove::run(&project, &args),
+        Command::Observe { what } => observe::run(&project, what),
         Command::Fuzz(options) => fuzz::run(&project, &options),
         Command::Doctor => doctor::run(&project),
         Command::Clean => clean::run(&project),

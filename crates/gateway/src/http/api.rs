@@ -4,6 +4,8 @@
 //! a command does itself.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,7 @@ use tower::ServiceExt;
 
 use super::{identify, login, openapi, page, respond};
 use crate::admission::Knock;
+use crate::context::{self, Context};
 use crate::dispatch;
 use crate::metrics::CommandOutcome;
 use crate::node::Node;
@@ -121,17 +124,26 @@ async fn run(
     fields: Vec<(Cow<'_, str>, Value<'_>)>,
 ) -> Response {
     let started = Instant::now();
-    let (response, outcome) = match command(node, cmd, request, fields).await {
-        Ok(response) => (response, CommandOutcome::Ok),
-        Err((refusal, rate)) => {
-            let mut response = respond::refused(&refusal);
-            if let Some(rate) = rate {
-                respond::add_rate(response.headers_mut(), &rate);
-            }
-            let failed = refusal.code.http_status() >= 500;
-            (response, if failed { CommandOutcome::Failed } else { CommandOutcome::Refused })
-        }
+    // What the path names is the first field.
+    let room = match fields.first() {
+        Some((_, Value::Text(room))) => room.parse().ok(),
+        _ => None,
     };
+    let context = Context { connection: None, session: None, user: None, command: cmd, room };
+    let answering = pin!(async {
+        match command(node, cmd, request, fields).await {
+            Ok(response) => (response, CommandOutcome::Ok),
+            Err((refusal, rate)) => {
+                let mut response = respond::refused(&refusal);
+                if let Some(rate) = rate {
+                    respond::add_rate(response.headers_mut(), &rate);
+                }
+                let failed = refusal.code.http_status() >= 500;
+                (response, if failed { CommandOutcome::Failed } else { CommandOutcome::Refused })
+            }
+        }
+    });
+    let (response, outcome) = context.during(answering).await;
     node.metrics.commanded(cmd, outcome, started.elapsed().as_secs_f64());
     response
 }
@@ -173,10 +185,14 @@ async fn caller(node: &Arc<Node>, request: &http::request::Parts) -> Result<Call
         let presented = identify::presented(&request.headers)?;
         identify::authenticate_all(node, &presented.tokens).await
     };
-    let identity = proved.await.inspect_err(|refusal| node.metrics.auth_failed(refusal.code))?;
+    let identity = proved.await.inspect_err(|refusal| {
+        node.metrics.auth_failed(refusal.code);
+        identify::not_signed_on(request.extensions.get::<IpAddr>().copied(), refusal);
+    })?;
     if let Some(knock) = request.extensions.get::<Knock>() {
         knock.is_known();
     }
+    context::signed_on(identity.user.id, None);
     Ok(Caller::new(&identity))
 }
 

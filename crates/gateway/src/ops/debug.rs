@@ -96,7 +96,7 @@ fn store(health: &Health, query: Option<String>) -> Page {
 
 fn config(health: &Health, query: Option<String>) -> Page {
     Asked::nothing(query.as_deref())?;
-    Ok(health.config.clone())
+    Ok(Value::clone(&health.config.load()))
 }
 
 fn errors(query: Option<String>) -> Page {

@@ -60,7 +60,8 @@ fn seconds(tag: u8, time: &str) -> Option<i64> {
     let part = |from: usize, to: usize| &digits[from..to];
     let date = [part(0, 4), part(4, 6), part(6, 8)].join("-");
     let clock = [part(8, 10), part(10, 12), part(12, 14)].join(":");
-    format!("{date}T{clock}Z").parse::<Timestamp>().ok().map(|at| at.millis() / 1_000)
+    let at: Timestamp = serde_json::from_value(format!("{date}T{clock}Z").into()).ok()?;
+    Some(at.millis() / 1_000)
 }
 
 #[cfg(test)]

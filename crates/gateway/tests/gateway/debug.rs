@@ -47,13 +47,13 @@ async fn connections_are_found_by_user_room_and_address() {
     assert_eq!(by("").await, [1, 2, 3, 4]);
     assert_eq!(by("user=ada").await, [1, 2]);
     assert_eq!(by(&format!("user={}", ada.id)).await, [1, 2]);
-    assert_eq!(by("user=nobody").await, []);
+    assert!(by("user=nobody").await.is_empty());
     for lobby in ["lobby", &room] {
         assert_eq!(by(&format!("room={lobby}")).await, [1, 2, 3], "{lobby}");
         assert_eq!(by(&format!("room={lobby}&user=bob")).await, [3]);
     }
     assert_eq!(by("address=127.0.0.1&user=bob").await, [3]);
-    assert_eq!(by("address=::1").await, []);
+    assert!(by("address=::1").await.is_empty());
     let limited = page(&node, "/debug/connections?sort=age&limit=2").await;
     assert_eq!((ids(&limited), &limited["count"], &limited["matching"]), (vec![1, 2], &json!(4), &json!(4)));
 }
@@ -159,7 +159,10 @@ async fn the_parts_below_are_shown() {
     assert_eq!((&leases["count"], &leases["nodes"][0]["instance"]), (&json!(1), &bus["instance"]));
     assert_eq!((&leases["nodes"][0]["sessions"], &leases["nodes"][0]["self"]), (&json!(3), &json!(true)));
     let store = page(&node, "/debug/store").await;
-    assert_eq!((&store["engine"], &store["up"], &store["circuit"]["open"]), (&json!("sqlite"), &json!(true), &json!(false)));
+    assert_eq!(
+        (&store["engine"], &store["up"], &store["circuit"]["open"]),
+        (&json!("sqlite"), &json!(true), &json!(false))
+    );
     assert_eq!((&store["queue"]["writes"], &store["replica"]), (&json!(0), &Value::Null));
     let pools: Vec<_> = store["pools"].as_array().unwrap().iter().map(|pool| pool["name"].as_str().unwrap()).collect();
     assert_eq!(pools, ["appends", "reads", "directory"]);
@@ -168,7 +171,8 @@ async fn the_parts_below_are_shown() {
     let tasks = page(&node, "/debug/tasks").await;
     assert_eq!(tasks["sockets"], 4, "{tasks}");
     let summary = page(&node, "/debug/node").await;
-    let expected = json!({ "status": "ready", "node": "node-of-tests", "connections": 4, "rooms": 1, "draining": false });
+    let expected =
+        json!({ "status": "ready", "node": "node-of-tests", "connections": 4, "rooms": 1, "draining": false });
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(&summary[name], value, "{name}");
     }

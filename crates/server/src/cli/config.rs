@@ -46,7 +46,7 @@ fn check(options: &Options) -> Result<(), Failure> {
     let outcome = options.settings.load_quietly(Purpose::Serve);
     let (problems, warnings): (&[_], &[_]) = match &outcome {
         Ok(loaded) => (&[], &loaded.warnings),
-        Err(Problems { problems, warnings }) => (problems, warnings),
+        Err(Problems { problems, warnings, .. }) => (problems, warnings),
     };
     print_json(&json!({ "ok": outcome.is_ok(), "problems": problems, "warnings": warnings }))?;
     outcome.map(drop).map_err(Failure::from)

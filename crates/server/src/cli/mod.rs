@@ -28,6 +28,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::{Purpose, load};
 use crate::failure::Failure;
 use settings::Settings;
 
@@ -96,9 +97,12 @@ pub(crate) fn run() -> ExitCode {
         Command::Version(options) => version::run(&options),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            crate::log::flush();
+            ExitCode::SUCCESS
+        }
         Err(failure) => {
-            eprintln!("hubbub: {failure}");
+            crate::log::last_words(&format!("hubbub: {failure}"));
             ExitCode::from(failure.exit_code())
         }
     }
@@ -106,8 +110,9 @@ pub(crate) fn run() -> ExitCode {
 
 fn serve(settings: &Settings) -> Result<(), Failure> {
     // What is only suspicious goes to the log, as everything that a node says.
-    let loaded = settings.load_quietly(crate::config::Purpose::Serve)?;
-    crate::serve::run(&loaded)
+    let given = settings.given();
+    let loaded = load(&given, Purpose::Serve)?;
+    crate::serve::run(given, loaded)
 }
 
 fn talk(args: chat::ChatArgs) -> ExitCode {

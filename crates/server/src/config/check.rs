@@ -153,6 +153,15 @@ impl Check<'_> {
         if auth.token_secret.as_ref().is_some_and(|secret| secret.expose().len() < SECRET_BYTES_MIN) {
             self.refuse("auth.token_secret", &format!("has fewer than {SECRET_BYTES_MIN} bytes"));
         }
+        match &auth.token_secret_other {
+            Some(other) if other.expose().len() < SECRET_BYTES_MIN => {
+                self.refuse("auth.token_secret_other", &format!("has fewer than {SECRET_BYTES_MIN} bytes"));
+            }
+            Some(_) if auth.token_secret.is_none() => {
+                self.refuse("auth.token_secret_other", "is given, but `auth.token_secret` is not");
+            }
+            _ => {}
+        }
         match (&auth.token_secret, &auth.token_public_key_file) {
             (Some(_), Some(_)) => {
                 self.refuse("auth.token_public_key_file", "and `auth.token_secret` are both given; one is enough");

@@ -1,8 +1,9 @@
-//! The configuration: one [`Config`], read once at start (CONTRACT §2).
+//! The configuration: one [`Config`] (CONTRACT §2), read at start and again when it may have changed.
 //!
-//! Owns every setting, where it may come from and whether it is possible. Must never be read again by a
-//! running node: what a part of the house needs, it is told.
+//! Owns every setting, where it may come from, whether it is possible and whether it can change while a node runs. Must
+//! never be asked by a part of the house: what that needs, it is told.
 
+mod change;
 mod check;
 mod environment;
 pub(crate) mod field;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use hubbub_chat::Limits;
 use hubbub_gateway::{AdmissionConfig, DrainConfig, RebalanceConfig};
 
+pub(crate) use change::Changes;
 pub(crate) use check::Purpose;
 pub(crate) use load::{Given, Loaded, load};
 pub(crate) use problem::Problems;
@@ -112,6 +114,8 @@ impl Redis {
 #[derive(Clone, Debug)]
 pub(crate) struct Auth {
     pub(crate) token_secret: Option<Secret>,
+    /// Accepted beside `token_secret`.
+    pub(crate) token_secret_other: Option<Secret>,
     pub(crate) token_public_key_file: Option<PathBuf>,
     /// Known, so that its refusal can say why; see [`check`].
     pub(crate) jwks_url: Option<String>,
@@ -138,6 +142,8 @@ pub(crate) struct WebSocket {
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     pub(crate) level: String,
+    /// Of one place of the program in a while; 0: no limit.
+    pub(crate) repeats_max: u64,
     pub(crate) format: LogFormat,
 }
 
@@ -180,6 +186,7 @@ impl Default for Config {
             },
             auth: Auth {
                 token_secret: None,
+                token_secret_other: None,
                 token_public_key_file: None,
                 jwks_url: None,
                 token_issuer: "hubbub".to_owned(),
@@ -194,7 +201,7 @@ impl Default for Config {
             proxy: Proxy::default(),
             rebalance: RebalanceConfig::default(),
             limits: Limits::default(),
-            log: Log { level: "info".to_owned(), format: LogFormat::Auto },
+            log: Log { level: "info".to_owned(), repeats_max: 100, format: LogFormat::Auto },
         }
     }
 }

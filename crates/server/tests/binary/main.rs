@@ -3,13 +3,18 @@
 //! Must never look inside: every test starts the real program in a folder of its own.
 
 mod commands;
+mod deployed;
 mod draining;
 mod keeping;
+mod logging;
 mod many;
 mod metrics;
 mod precedence;
 mod refusals;
+mod reloading;
+mod secrets;
 mod serving;
 mod shown;
+mod shut_in;
 mod support;
 mod top;

@@ -50,10 +50,16 @@ fn every_connection_leaves_one_line() {
     ada.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]).expect("sent");
     let line = node.wait_for("connection ended");
     let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
-    assert_eq!((text("user_name"), text("node"), text("reason"), text("address")),
-        ("ada".into(), "north".into(), "normal".into(), "127.0.0.1".into()), "{line}");
+    assert_eq!(
+        (text("user_name"), text("node"), text("reason"), text("address")),
+        ("ada".into(), "north".into(), "normal".into(), "127.0.0.1".into()),
+        "{line}"
+    );
     assert!(text("user").len() == 36 && text("session").len() == 36 && text("level") == "INFO", "{line}");
-    assert_eq!((line["connection"].as_u64(), line["frames_in"].as_u64(), line["bytes_in"].as_u64()), (Some(1), Some(1), Some(8)));
+    assert_eq!(
+        (line["connection"].as_u64(), line["frames_in"].as_u64(), line["bytes_in"].as_u64()),
+        (Some(1), Some(1), Some(8))
+    );
     // session.ready, and perhaps the close frame already.
     assert!(line["frames_out"].as_u64() >= Some(1) && line["bytes_out"].as_u64() > Some(100), "{line}");
     assert!(line["lasted_ms"].is_u64() && line["commands"] == 0, "{line}");
@@ -75,7 +81,8 @@ fn top_prints_a_snapshot_and_names_who_is_gone() {
     let outcome = place.run(&["top", "--json", "--interval", "1", &ops, &format!("http://{gone}")]);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     let snapshot: Value = serde_json::from_str(&outcome.stdout).expect("JSON");
-    let named = |name: &str| snapshot["nodes"].as_array().and_then(|nodes| nodes.iter().find(|node| node["name"] == name));
+    let named =
+        |name: &str| snapshot["nodes"].as_array().and_then(|nodes| nodes.iter().find(|node| node["name"] == name));
     let north = named("north").expect("the node");
     assert_eq!((north["state"].as_str(), north["connections"].as_u64()), (Some("ready"), Some(1)), "{north}");
     assert!(north["commands_per_s"].is_number() && north["cpu"].is_number(), "two looks make rates: {north}");

@@ -7,5 +7,6 @@ mod limits;
 mod membership;
 mod messages;
 mod moving;
+mod nothing_written;
 mod oddities;
 mod rebalance;

@@ -137,7 +137,8 @@ fn pages_of_other_versions_are_read_as_far_as_they_go() {
 
 #[test]
 fn errors_stay_between_the_rounds_that_ask_for_them() {
-    let errors: ErrorsPage = serde_json::from_value(json!({ "errors": [{ "message": "Redis is gone" }] })).expect("errors");
+    let errors: ErrorsPage =
+        serde_json::from_value(json!({ "errors": [{ "message": "Redis is gone" }] })).expect("errors");
     let mut state = State::default();
     state.take(look("a:1", 1, page("north", 1), |last| last.errors = Some(errors.errors)));
     state.take(look("a:1", 2, page("north", 1), |_| {}));

@@ -97,7 +97,10 @@ fn a_node_that_is_gone_shows_what_was_known_last() {
     let mut view = View::default();
     press(&mut view, &state, &[KeyCode::Down, KeyCode::Down, KeyCode::Enter]);
     let screen = drawn(&state, &view, 80, 24);
-    assert!(screen.contains("gone for 11s: no answer: connection refused") && screen.contains("1,203 connections"), "{screen}");
+    assert!(
+        screen.contains("gone for 11s: no answer: connection refused") && screen.contains("1,203 connections"),
+        "{screen}"
+    );
 }
 
 #[test]
@@ -163,7 +166,11 @@ fn keys_sort_filter_and_end() {
     assert!(question.detail.is_some());
     assert_eq!(press(&mut view, &state, &[KeyCode::Char('s')]), Then::Go);
     assert_eq!(view.question().connection_sort, "age");
-    assert_eq!(press(&mut view, &state, &[KeyCode::Esc, KeyCode::Char('?'), KeyCode::Char('q')]), Then::Go, "help is left by any key");
+    assert_eq!(
+        press(&mut view, &state, &[KeyCode::Esc, KeyCode::Char('?'), KeyCode::Char('q')]),
+        Then::Go,
+        "help is left by any key"
+    );
     assert_eq!(press(&mut view, &state, &[KeyCode::Char('q')]), Then::Quit);
     let interrupt = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
     assert_eq!(view.take(interrupt, &state, at(14)), Then::Quit);
