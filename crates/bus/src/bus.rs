@@ -170,8 +170,7 @@ impl Bus {
         let (keys, scripts) = (&shared.link.keys, &shared.link.scripts);
         let limit = limit.min(gcra::LIMIT_MAX);
         let began = Instant::now();
-        let answer =
-            link::call::<(bool, u64)>(shared, &scripts.take, &keys.rate(class, user), &[limit, 1]).await?;
+        let answer = link::call::<(bool, u64)>(shared, &scripts.take, &keys.rate(class, user), &[limit, 1]).await?;
         shared.metrics.asked(BusOp::Rate, began, answer.is_ok());
         match answer {
             Ok((allowed, debt)) => Some(RateVerdict::new(gcra::Verdict::from_debt(allowed, debt, limit), limit)),

@@ -33,7 +33,7 @@ pub mod transport;
 mod wheel;
 
 pub use config::{AdmissionConfig, DrainConfig, GatewayConfig, RebalanceConfig, TlsMode};
-pub use metrics::METRICS;
 pub use gateway::{Gateway, Listening, StartError};
+pub use metrics::METRICS;
 pub use ops::{Health, Ops, Stage};
 pub use proxies::ProxyConfig;

@@ -61,7 +61,11 @@ const BENCHES: [Bench; 15] = [
     },
     criterion("codec", "the WebSocket codec against fastwebsockets and tungstenite", "--package=hubbub-websocket"),
     criterion("decode", "commands decoded from JSON and MessagePack", "--package=hubbub-protocol"),
-    criterion("metrics", "what metrics cost: a delivery, a command, a scrape over 100,000 connections", "--package=hubbub-gateway"),
+    criterion(
+        "metrics",
+        "what metrics cost: a delivery, a command, a scrape over 100,000 connections",
+        "--package=hubbub-gateway",
+    ),
     node("start", "time until ready, memory without clients, size and libraries of the binary", "15 s"),
     node("idle", "memory of an idle connection, plain and TLS", "2 min"),
     node("accept", "CPU per accepted connection, plain and TLS, against the bare handshake", "1 min"),

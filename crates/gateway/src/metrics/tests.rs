@@ -22,8 +22,7 @@ fn value(registry: &Registry, name: &str, labels: &[&str]) -> f64 {
 #[test]
 fn every_route_of_the_api_has_its_label() {
     let source = include_str!("../http/api.rs");
-    let routes: Vec<&str> =
-        source.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let routes: Vec<&str> = source.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert!(routes.len() > 5, "the routes are written in another way now");
     for route in routes {
         assert!(declared::ROUTES.contains(&route), "{route}");

@@ -39,7 +39,8 @@ fn element<'a>(bytes: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let mut length = usize::from(first);
     // The long form: so many bytes of length follow, of which a certificate needs three at most.
     if first & 0x80 != 0 {
-        let (digits, behind) = rest.split_at_checked(usize::from(first & 0x7f)).filter(|(digits, _)| digits.len() <= 4)?;
+        let (digits, behind) =
+            rest.split_at_checked(usize::from(first & 0x7f)).filter(|(digits, _)| digits.len() <= 4)?;
         length = digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit));
         rest = behind;
     }

@@ -80,9 +80,11 @@ impl Figures {
     fn read(&self) {
         if let Ok(status) = fs::read_to_string("/proc/self/status") {
             let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).and_then(number);
-            for (gauge, name, unit) in
-                [(&self.resident, "VmRSS:", 1024.0), (&self.reserved, "VmSize:", 1024.0), (&self.threads, "Threads:", 1.0)]
-            {
+            for (gauge, name, unit) in [
+                (&self.resident, "VmRSS:", 1024.0),
+                (&self.reserved, "VmSize:", 1024.0),
+                (&self.threads, "Threads:", 1.0),
+            ] {
                 if let Some(value) = field(name) {
                     gauge.set(value * unit);
                 }

@@ -18,8 +18,8 @@ use prometheus::Registry;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use reload::METRICS as RELOAD_METRICS;
 pub(crate) use parts::{bus_config, make_data_folder, open_store, store_config};
+pub(crate) use reload::METRICS as RELOAD_METRICS;
 
 use crate::config::{Config, Given, Loaded, TlsMode};
 use crate::failure::{Failure, one_line};

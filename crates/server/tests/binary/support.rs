@@ -92,7 +92,9 @@ impl Place {
     /// The same without any right beyond those of everybody, in a folder of its own. Its time limits of the drain are short.
     pub(crate) fn serve_shut_in(&self, folder: &Path, variables: &[(&str, &str)]) -> Running {
         let mut command = Command::new("setpriv");
-        command.args(["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--"]).arg(env!("CARGO_BIN_EXE_hubbub"));
+        command
+            .args(["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--"])
+            .arg(env!("CARGO_BIN_EXE_hubbub"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
         command.current_dir(folder).env_clear().envs(variables.iter().copied()).env("HUBBUB_DRAIN_GRACE", "0s");
         command.env("HUBBUB_DRAIN_SPREAD", "0s");

@@ -51,7 +51,9 @@ fn compose(source: &str) -> Result<Value> {
         let title = text_of(row, "title")?;
         let position = json!({ "x": 0, "y": top, "w": COLUMNS, "h": 1 });
         let id = panels.len() + 1;
-        panels.push(json!({ "id": id, "type": "row", "title": title, "collapsed": false, "gridPos": position, "panels": [] }));
+        panels.push(
+            json!({ "id": id, "type": "row", "title": title, "collapsed": false, "gridPos": position, "panels": [] }),
+        );
         top += 1;
         let (mut left, mut height) = (0, 0);
         for panel in tables(row, "panel").with_context(|| format!("row `{title}`"))? {
@@ -83,7 +85,9 @@ fn draw(panel: &Table) -> Result<(u64, u64, Value)> {
     };
     ensure!((1..=COLUMNS).contains(&width), "`width` is 1 to {COLUMNS}");
     let mut targets = Vec::new();
-    for (index, query) in panel.get("queries").and_then(toml::Value::as_array).context("no `queries`")?.iter().enumerate() {
+    for (index, query) in
+        panel.get("queries").and_then(toml::Value::as_array).context("no `queries`")?.iter().enumerate()
+    {
         let pair: Option<Vec<&str>> = query.as_array().and_then(|pair| pair.iter().map(toml::Value::as_str).collect());
         let Some([legend, query]) = pair.as_deref() else { bail!("a query is [legend, PromQL]") };
         targets.push(json!({
@@ -106,7 +110,8 @@ fn draw(panel: &Table) -> Result<(u64, u64, Value)> {
         "stat" => {
             drawn["type"] = "stat".into();
             drawn["fieldConfig"] = json!({ "defaults": { "unit": unit, "min": 0 }, "overrides": [] });
-            drawn["options"] = json!({ "colorMode": "none", "graphMode": "none", "reduceOptions": { "calcs": ["lastNotNull"] } });
+            drawn["options"] =
+                json!({ "colorMode": "none", "graphMode": "none", "reduceOptions": { "calcs": ["lastNotNull"] } });
             STAT_HEIGHT
         }
         "lines" | "areas" => {
@@ -193,7 +198,9 @@ mod tests {
     use super::*;
 
     fn panel(more: &str) -> String {
-        format!("[[row]]\ntitle = 'Row'\n[[row.panel]]\ntitle = 'T'\nabout = 'A'\nunit = 's'\nqueries = [['l', 'up{{@, a=\"b\"}}[@]']]\n{more}\n")
+        format!(
+            "[[row]]\ntitle = 'Row'\n[[row.panel]]\ntitle = 'T'\nabout = 'A'\nunit = 's'\nqueries = [['l', 'up{{@, a=\"b\"}}[@]']]\n{more}\n"
+        )
     }
 
     #[test]
@@ -201,7 +208,11 @@ mod tests {
         let more = "[[row.panel]]\ntitle = 'U'\nabout = 'A'\nunit = 's'\nwidth = 17\nqueries = []";
         let dashboard = compose(&panel(more)).expect("composed");
         assert_eq!(dashboard["panels"][1]["gridPos"], json!({ "x": 0, "y": 1, "w": 8, "h": 8 }));
-        assert_eq!(dashboard["panels"][2]["gridPos"], json!({ "x": 0, "y": 9, "w": 17, "h": 8 }), "no room on the right");
+        assert_eq!(
+            dashboard["panels"][2]["gridPos"],
+            json!({ "x": 0, "y": 9, "w": 17, "h": 8 }),
+            "no room on the right"
+        );
         let query = &dashboard["panels"][1]["targets"][0];
         assert_eq!(query["expr"], format!("up{{{SELECTED}, a=\"b\"}}[{INTERVAL}]"));
         assert_eq!(query["legendFormat"], "l");

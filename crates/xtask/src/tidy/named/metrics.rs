@@ -15,8 +15,22 @@ const PREFIX: &str = "hubbub_";
 
 /// What whoever scrapes adds, and what recording and alerting add.
 const TARGET_LABELS: [&str; 16] = [
-    "le", "job", "instance", "pod", "namespace", "node", "container", "service", "endpoint", "cluster", "release",
-    "severity", "alertname", "quantile", "__name__", "app",
+    "le",
+    "job",
+    "instance",
+    "pod",
+    "namespace",
+    "node",
+    "container",
+    "service",
+    "endpoint",
+    "cluster",
+    "release",
+    "severity",
+    "alertname",
+    "quantile",
+    "__name__",
+    "app",
 ];
 
 /// Tables of the database and the metrics of the load generator, which have the same first word.
@@ -119,9 +133,11 @@ fn labels(name: &str, metric: &Declared<'_>, behind: &str) -> Vec<String> {
             None => wrong.push(format!("`{name}` has no label `{}`", matcher.label)),
             Some(None) => {}
             Some(Some(values)) => wrong.extend(
-                matcher.values.iter().filter(|value| !values.contains(&value.as_str())).map(|value| {
-                    format!("the label `{}` of `{name}` is never `{value}`", matcher.label)
-                }),
+                matcher
+                    .values
+                    .iter()
+                    .filter(|value| !values.contains(&value.as_str()))
+                    .map(|value| format!("the label `{}` of `{name}` is never `{value}`", matcher.label)),
             ),
         }
     }
@@ -169,7 +185,10 @@ mod tests {
         let tree = Tree::planted(&[
             (REFERENCE, PAGE),
             ("crates/gateway/Cargo.toml", "name = \"hubbub-gateway\"\n"),
-            ("deploy/prometheus/rules.yml", "  - record: hubbub:ends:rate5m\n    expr: sum(rate(hubbub_ends_total[5m]))\n"),
+            (
+                "deploy/prometheus/rules.yml",
+                "  - record: hubbub:ends:rate5m\n    expr: sum(rate(hubbub_ends_total[5m]))\n",
+            ),
             (path, text),
         ]);
         unknown(&tree).into_iter().map(|violation| violation.message).collect()
@@ -187,9 +206,15 @@ mod tests {
             ("{__name__=~\"hubbub_bus_.*\"}", "no metric begins with `hubbub_bus_`"),
         ] {
             assert_eq!(judge("deploy/x.yml", &format!("expr: {text}\n")), [found], "{text}");
-            assert_eq!(judge("k8s/x/dashboard.json", &format!("\"expr\": \"{}\"\n", text.replace('"', "\\\""))), [found]);
+            assert_eq!(
+                judge("k8s/x/dashboard.json", &format!("\"expr\": \"{}\"\n", text.replace('"', "\\\""))),
+                [found]
+            );
         }
-        assert_eq!(judge("docs/x.md", "look at `hubbub_end_total`\n"), ["`hubbub_end_total` is no metric of the binary"]);
+        assert_eq!(
+            judge("docs/x.md", "look at `hubbub_end_total`\n"),
+            ["`hubbub_end_total` is no metric of the binary"]
+        );
     }
 
     #[test]

@@ -23,7 +23,10 @@ fn files(tree: &Tree) -> impl Iterator<Item = (&str, &str)> {
     tree.texts().filter(|(path, _)| {
         let is_told = ["deploy/", "k8s/", "docs/"].iter().any(|folder| path.starts_with(folder));
         let is_top = !path.contains('/')
-            && (path.ends_with(".md") || path.starts_with("Dockerfile") || path.ends_with(".yml") || path.ends_with(".yaml"));
+            && (path.ends_with(".md")
+                || path.starts_with("Dockerfile")
+                || path.ends_with(".yml")
+                || path.ends_with(".yaml"));
         (is_told || is_top) && !HISTORY.iter().any(|history| path.starts_with(history))
     })
 }

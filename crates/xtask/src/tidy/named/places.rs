@@ -17,9 +17,21 @@ const LISTENERS: [&str; 2] = ["listen", "ops_listen"];
 
 /// Ports of programs that a cluster stands beside.
 const OTHER_PORTS: [(u32, &str); 16] = [
-    (53, "DNS"), (80, "HTTP"), (443, "HTTPS"), (3000, "Grafana"), (4317, "OTLP over gRPC"), (4318, "OTLP over HTTP"),
-    (5432, "PostgreSQL"), (6379, "Redis"), (6432, "PgBouncer"), (8404, "HAProxy's statistics"), (9090, "Prometheus"),
-    (9093, "Alertmanager"), (9100, "the load generator's figures"), (9101, "HAProxy's exporter"), (16379, "Redis Cluster's bus"),
+    (53, "DNS"),
+    (80, "HTTP"),
+    (443, "HTTPS"),
+    (3000, "Grafana"),
+    (4317, "OTLP over gRPC"),
+    (4318, "OTLP over HTTP"),
+    (5432, "PostgreSQL"),
+    (6379, "Redis"),
+    (6432, "PgBouncer"),
+    (8404, "HAProxy's statistics"),
+    (9090, "Prometheus"),
+    (9093, "Alertmanager"),
+    (9100, "the load generator's figures"),
+    (9101, "HAProxy's exporter"),
+    (16379, "Redis Cluster's bus"),
     (26379, "Redis Sentinel"),
 ];
 
@@ -63,7 +75,8 @@ pub(in crate::tidy) fn unknown_paths(tree: &Tree) -> Vec<Violation> {
     if routes.len() < 3 {
         return vec![Violation::new(SOURCE, 0, "has no routes that could be read")];
     }
-    let firsts: BTreeSet<&str> = routes.iter().filter_map(|route| route.split('/').nth(1)).filter(|it| !it.is_empty()).collect();
+    let firsts: BTreeSet<&str> =
+        routes.iter().filter_map(|route| route.split('/').nth(1)).filter(|it| !it.is_empty()).collect();
     let mut violations = Vec::new();
     for (path, text) in files(tree) {
         for (line, content) in lines(text) {
@@ -111,7 +124,8 @@ fn ports(line: &str) -> Vec<u32> {
     };
     let of_ours = line.match_indices("hubbub").filter_map(|(at, _)| {
         let host = &line[at..];
-        let end = host.find(|character: char| !character.is_ascii_alphanumeric() && character != '-' && character != '.')?;
+        let end =
+            host.find(|character: char| !character.is_ascii_alphanumeric() && character != '-' && character != '.')?;
         number(host[end..].strip_prefix(':').filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))?)
     });
     let word = line.trim_start().trim_start_matches("- ");
@@ -131,12 +145,15 @@ fn paths<'a>(line: &'a str, firsts: &'a BTreeSet<&str>) -> impl Iterator<Item = 
     line.match_indices('/').filter_map(|(at, _)| {
         // `docs/metrics` and `//metrics` are no paths of ours; `host:9443/metrics` is one.
         let before = line[..at].chars().next_back();
-        if before.is_some_and(|before| before.is_ascii_alphabetic() || "/._-~})*".contains(before)) && !line[at..].starts_with("/v1/") {
+        if before.is_some_and(|before| before.is_ascii_alphabetic() || "/._-~})*".contains(before))
+            && !line[at..].starts_with("/v1/")
+        {
             return None;
         }
         let rest = &line[at..];
         let belongs = |character: char| character.is_ascii_alphanumeric() || "/_-.{}<>:*…".contains(character);
-        let path = rest[..rest.find(|character| !belongs(character)).unwrap_or(rest.len())].trim_end_matches(['.', ':']);
+        let path =
+            rest[..rest.find(|character| !belongs(character)).unwrap_or(rest.len())].trim_end_matches(['.', ':']);
         let first = path.split('/').nth(1)?;
         (firsts.contains(first) || COMMON_MISTAKES.contains(&first)).then_some(path)
     })
@@ -157,8 +174,14 @@ mod tests {
 
     fn judge(path: &str, text: &str) -> Vec<String> {
         let tree = Tree::planted(&[
-            (CONFIGURATION, "| `listen` | a | `\"0.0.0.0:8443\"` | . |\n| `ops_listen` | a | `\"127.0.0.1:9443\"` | . |\n"),
-            ("crates/gateway/src/ops.rs", ".route(\"/readyz\", x).route(\"/metrics\", x).route(\"/debug/rooms/{room}\", x)\n"),
+            (
+                CONFIGURATION,
+                "| `listen` | a | `\"0.0.0.0:8443\"` | . |\n| `ops_listen` | a | `\"127.0.0.1:9443\"` | . |\n",
+            ),
+            (
+                "crates/gateway/src/ops.rs",
+                ".route(\"/readyz\", x).route(\"/metrics\", x).route(\"/debug/rooms/{room}\", x)\n",
+            ),
             ("crates/gateway/src/http/upgrade.rs", "pub(super) const PATH: &str = \"/v1/ws\";\n"),
             (path, text),
         ]);

@@ -58,11 +58,13 @@ fn matcher(text: &str) -> Option<Matcher<'_>> {
     if !is_name(name) {
         return None;
     }
-    let values = match (rest.strip_prefix("=~").or(rest.strip_prefix("!~")), rest.strip_prefix('=').or(rest.strip_prefix("!="))) {
-        (Some(pattern), _) => words_of(pattern, true),
-        (None, Some(value)) => words_of(value, false),
-        (None, None) => Vec::new(),
-    };
+    let values =
+        match (rest.strip_prefix("=~").or(rest.strip_prefix("!~")), rest.strip_prefix('=').or(rest.strip_prefix("!=")))
+        {
+            (Some(pattern), _) => words_of(pattern, true),
+            (None, Some(value)) => words_of(value, false),
+            (None, None) => Vec::new(),
+        };
     Some(Matcher { label: name, values })
 }
 
@@ -73,11 +75,16 @@ fn words_of(value: &str, pattern: bool) -> Vec<String> {
     let value = value.trim().trim_matches('"').trim_matches(['(', ')']);
     let words: Vec<&str> = if pattern { value.split('|').collect() } else { vec![value] };
     let is_plain = |word: &&str| {
-        !word.is_empty() && word.chars().all(|character| character.is_ascii_alphanumeric() || "_./{}-".contains(character))
+        !word.is_empty()
+            && word.chars().all(|character| character.is_ascii_alphanumeric() || "_./{}-".contains(character))
     };
     let template = value.contains('$') || value.contains("{{");
     let any = pattern && value.contains(".+");
-    if template || any || !words.iter().all(is_plain) { Vec::new() } else { words.into_iter().map(str::to_owned).collect() }
+    if template || any || !words.iter().all(is_plain) {
+        Vec::new()
+    } else {
+        words.into_iter().map(str::to_owned).collect()
+    }
 }
 
 fn is_of_name(character: char) -> bool {
@@ -98,18 +105,19 @@ mod tests {
 
     #[test]
     fn labels_and_plain_values_are_found() {
-        let one = |label: &str, values: &[&str]| (label.to_owned(), values.iter().map(|&value| value.to_owned()).collect());
+        let one =
+            |label: &str, values: &[&str]| (label.to_owned(), values.iter().map(|&value| value.to_owned()).collect());
         assert_eq!(found("{reason=\"lost\"}[5m]"), [one("reason", &["lost"])]);
         assert_eq!(found("{reason}` and"), [one("reason", &[])], "as a document names it");
-        assert_eq!(found(r#"{cmd=~\"message\\\\.send|room.join\",job=\"$job\"}"#), [
-            one("cmd", &["message.send", "room.join"]),
-            one("job", &[]),
-        ]);
+        assert_eq!(
+            found(r#"{cmd=~\"message\\\\.send|room.join\",job=\"$job\"}"#),
+            [one("cmd", &["message.send", "room.join"]), one("job", &[]),]
+        );
         assert_eq!(found("{cmd=~\"message.+\"}"), [one("cmd", &[])], "a pattern");
-        assert_eq!(found("{route=\"/v1/rooms/{room}\", status!=\"5xx\"}"), [
-            one("route", &["/v1/rooms/{room}"]),
-            one("status", &["5xx"]),
-        ]);
+        assert_eq!(
+            found("{route=\"/v1/rooms/{room}\", status!=\"5xx\"}"),
+            [one("route", &["/v1/rooms/{room}"]), one("status", &["5xx"]),]
+        );
         assert_eq!(found("{{ .Values.x }}"), []);
         assert_eq!(found("[5m]"), []);
     }

@@ -102,7 +102,9 @@ fn is_of_variable(character: char) -> bool {
 fn is_key_of(groups: &BTreeSet<&str>, span: &str) -> bool {
     let Some((group, rest)) = span.split_once('.') else { return false };
     let is_file = ["rs", "md", "toml", "yml", "yaml", "conf", "json", "sh", "txt"].contains(&rest);
-    let is_name = |text: &str| !text.is_empty() && text.chars().all(|character| character.is_ascii_lowercase() || character == '_');
+    let is_name = |text: &str| {
+        !text.is_empty() && text.chars().all(|character| character.is_ascii_lowercase() || character == '_')
+    };
     groups.contains(group) && !is_file && is_name(rest)
 }
 
@@ -141,7 +143,8 @@ fn in_yaml(text: &str) -> Vec<(usize, String)> {
             continue;
         }
         let mut block = String::new();
-        while let Some((_, inner)) = rest.next_if(|(_, inner)| inner.trim().is_empty() || indent(inner) > indent(line)) {
+        while let Some((_, inner)) = rest.next_if(|(_, inner)| inner.trim().is_empty() || indent(inner) > indent(line))
+        {
             block += &format!("{}\n", inner.trim_start());
         }
         if !block.contains("{{") {
@@ -200,7 +203,11 @@ mod tests {
             ("k8s/x.yaml", "- name: HUBBUB_TLS_MODE_FILE\n", "nothing reads the variable `HUBBUB_TLS_MODE_FILE`"),
             ("README.md", "```toml\n[tls]\nmod = \"off\"\n```\n", "the configuration has no key `tls.mod`"),
             ("deploy/systemd/hubbub.toml", "listn = 1\n", "the configuration has no key `listn`"),
-            ("k8s/x.yaml", "data:\n  hubbub.toml: |\n    [tls]\n    mod = 1\nb: 1\n", "the configuration has no key `tls.mod`"),
+            (
+                "k8s/x.yaml",
+                "data:\n  hubbub.toml: |\n    [tls]\n    mod = 1\nb: 1\n",
+                "the configuration has no key `tls.mod`",
+            ),
             ("docs/x.md", "set `auth.token_secrets`\n", "the configuration has no key `auth.token_secrets`"),
         ] {
             assert_eq!(judge_both(path, text), [found], "{text}");
