@@ -248,7 +248,9 @@ impl Metric {
     /// When it is declared as something else.
     pub fn unregistered_gauges(&self) -> Result<GaugeVec, Error> {
         self.is("gauge", true)?;
-        GaugeVec::new(self.options(), &self.label_names())
+        let gauges = GaugeVec::new(self.options(), &self.label_names())?;
+        self.each_series(|values| gauges.get_metric_with_label_values(values).map(drop))?;
+        Ok(gauges)
     }
 
     /// A counter that a collector shows by itself.
