@@ -60,7 +60,8 @@ macro_rules! labels {
         }
 
         impl $name {
-            const ALL: &[Self] = &[$(Self::$variant),*];
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
             /// The labels, in the order of the variants.
             pub const NAMES: &[&'static str] = &[$($word),*];
 
