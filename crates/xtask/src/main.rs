@@ -10,10 +10,12 @@ mod bench;
 mod ci;
 mod clean;
 mod cluster;
+mod compose;
 mod dashboard;
 mod doctor;
 mod fuzz;
 mod generate;
+mod k8s;
 mod levels;
 mod login;
 mod node;
@@ -47,6 +49,8 @@ enum Command {
     Run(node::Options),
     /// Redis, PostgreSQL, HAProxy and three nodes on this machine; Ctrl-C stops all of it.
     Cluster(cluster::Options),
+    /// docker-compose.yml with real containers: starts, kills and rolls nodes, and removes all of it (two minutes).
+    Compose(compose::Options),
     /// Every test; installs what it needs. The level `web` comes with the browser client.
     Test {
         /// One level only.
@@ -57,6 +61,8 @@ enum Command {
     Ci(ci::Options),
     /// The house rules: lengths, names, prints, codes, links, manifests.
     Tidy,
+    /// The Helm chart: lint, every combination, schemas of several Kubernetes versions; 1 min once Helm is built (2 min).
+    K8s(k8s::Options),
     /// The alerts and the dashboard: cases played by promtool, pages, queries, names of metrics; 2 s.
     Rules,
     /// Print the Grafana dashboard; `generate` writes it to deploy/grafana/hubbub.json.
@@ -112,9 +118,11 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Run(options) => node::run(&project, &options),
         Command::Cluster(options) => cluster::run(&project, &options),
+        Command::Compose(options) => compose::run(&project, &options),
         Command::Test { only } => levels::run(&project, only),
         Command::Ci(options) => ci::run(&project, &options),
         Command::Tidy => tidy::run(&project),
+        Command::K8s(options) => k8s::run(&project, &options),
         Command::Rules => rules::run(&project),
         Command::Dashboard => dashboard::text(&project).map(|text| println!("{text}")),
         Command::Generate { check } => generate::run(&project, check),

@@ -200,7 +200,7 @@ pub(crate) static KEYS: &[Key] = &[
         auth.token_secret_other,
         Kind::Text,
         "Tokens that this secret has signed are accepted too, and none are signed with it: for a change of the secret, see \
-         below."
+         above."
     )
     .secret()
     .live(),
@@ -235,7 +235,8 @@ pub(crate) static KEYS: &[Key] = &[
         websocket.deflate,
         Kind::Bool,
         "Agree to `permessage-deflate` when a client offers it, without context takeover on either side."
-    ),
+    )
+    .live(),
     key!(
         websocket.tick,
         Kind::Duration { min_ms: 0, max_ms: 1_000 },
@@ -259,18 +260,21 @@ pub(crate) static KEYS: &[Key] = &[
         Kind::List,
         "Addresses and networks (`10.0.0.0/8`, `2001:db8::/32`) of the proxies and balancers before the node that are believed \
          about where clients come from, with every hop between the first and the node. See deploy/README.md."
-    ),
+    )
+    .live(),
     key!(
         proxy.protocol,
         Kind::Bool,
         "Every socket from a trusted proxy begins with a PROXY header, version 1 or 2, before TLS; without one it is closed. \
          From anybody else it is no header, but a request that cannot be read."
-    ),
+    )
+    .live(),
     key!(
         proxy.forwarded_for,
         Kind::Bool,
         "Requests of trusted proxies are from whom `X-Forwarded-For` says: the last address in it that is not trusted itself."
-    ),
+    )
+    .live(),
     key!(
         admission.accepts_per_second,
         COUNT,

@@ -14,6 +14,7 @@ mod nearest;
 pub(crate) mod problem;
 mod proxy;
 mod reference;
+mod schema;
 pub(crate) mod secret;
 mod show;
 pub(crate) mod value;
@@ -29,7 +30,7 @@ pub(crate) use change::Changes;
 pub(crate) use check::Purpose;
 pub(crate) use load::{Given, Loaded, load};
 pub(crate) use problem::Problems;
-pub(crate) use reference::reference;
+pub(crate) use reference::{reference, reference_json};
 
 pub(crate) use proxy::Proxy;
 

@@ -205,6 +205,10 @@ fn read(given: &Given, current: &Loaded, mut files: Vec<PathBuf>) -> Reading {
 }
 
 fn take(current: &Loaded, new: &Loaded) -> Result<Read, Refused> {
+    // Nobody wants every default at once: a file that is gone was moved, or its disk is.
+    if let (Some(file), None) = (&current.file, &new.file) {
+        return Err(Refused::Other(format!("{} is not there any more", file.display())));
+    }
     let (next, changes) = current.changed_to(new).map_err(Refused::Problems)?;
     let tokens = signing::token_config(&next.config).map_err(|failure| Refused::Other(failure.to_string()))?;
     Ok(Read { next, changes, tokens })

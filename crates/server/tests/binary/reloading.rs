@@ -106,6 +106,10 @@ fn a_configuration_with_mistakes_changes_nothing_and_lists_them_all() {
     assert_eq!(metric(ops, "hubbub_config_reload_success"), 0.0);
     assert_eq!(setting(&line, "limits.page_max"), 7);
     assert_eq!(setting(&line, "limits.body_chars_max"), 2_000, "not even what is right by itself");
+    std::fs::remove_file(place.path("hubbub.toml")).expect("removed");
+    node.signal(Signal::HUP);
+    let gone = node.wait_for("the new configuration cannot be used");
+    assert_eq!(gone["reason"], "hubbub.toml is not there any more");
     place.write("hubbub.toml", "limits.page_max = 8\n");
     assert_eq!(node.wait_for(CHANGED)["key"], "limits.page_max");
     assert_eq!(metric(ops, "hubbub_config_reload_success"), 1.0);
