@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hubbub_protocol::{RoomEvent, RoomId, SessionId, UserId};
 use parking_lot::Mutex;
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{BusConfig, BusDown, BusError};
 use crate::link;
-use crate::metrics::Metrics;
+use crate::metrics::{BusOp, Metrics, show_link};
 use crate::node::NodeLease;
 use crate::notice::Handler;
 use crate::place::{ArrivalAnswer, Full, Place, Scope};
@@ -62,6 +62,7 @@ impl Bus {
         config.check()?;
         let form = link::parse(&config)?;
         let shared = Arc::new(Shared::new(config, Metrics::register(registry)?));
+        show_link(registry, Arc::downgrade(&shared))?;
         let loopback = tokio::spawn(loopback::run(Arc::clone(&shared)));
         let mut open = Open { shared, loopback, link: Mutex::new(None) };
         if let Some(form) = form {
@@ -168,7 +169,10 @@ impl Bus {
         let shared = &self.0.shared;
         let (keys, scripts) = (&shared.link.keys, &shared.link.scripts);
         let limit = limit.min(gcra::LIMIT_MAX);
-        match link::call::<(bool, u64)>(shared, &scripts.take, &keys.rate(class, user), &[limit, 1]).await? {
+        let began = Instant::now();
+        let answer = link::call::<(bool, u64)>(shared, &scripts.take, &keys.rate(class, user), &[limit, 1]).await?;
+        shared.metrics.asked(BusOp::Rate, began, answer.is_ok());
+        match answer {
             Ok((allowed, debt)) => Some(RateVerdict::new(gcra::Verdict::from_debt(allowed, debt, limit), limit)),
             Err(error) => {
                 tracing::debug!(%error, "a rate limit could not be asked for");

@@ -24,6 +24,7 @@ mod state;
 
 pub use bus::Bus;
 pub use config::{BusConfig, BusDown, BusError};
+pub use metrics::METRICS;
 pub use node::NodeLease;
 pub use notice::{Handler, Notice};
 pub use place::{Full, Place, Scope};

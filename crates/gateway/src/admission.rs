@@ -132,6 +132,16 @@ impl Admission {
         self.closed.cancelled()
     }
 
+    /// How many WebSockets nobody has signed on over.
+    pub(crate) fn unauthenticated(&self) -> u64 {
+        self.unauthenticated.load(Ordering::Acquire)
+    }
+
+    /// Over so many bytes of memory nobody new is let in; 0: no mark.
+    pub(crate) fn memory_mark(&self) -> u64 {
+        self.memory.max()
+    }
+
     /// Why every new WebSocket is refused now, if it is.
     pub(crate) fn refuses(&self) -> Option<Reason> {
         self.refuses_at(self.seated.load(Ordering::Acquire))

@@ -38,6 +38,9 @@ pub trait Handler: Send {
     /// Does the work, in order, one after another.
     fn handle(&mut self, link: &Arc<Link>, work: Self::Work) -> impl Future<Output = ()> + Send;
 
+    /// More frames came than may; the connection is about to be closed for that.
+    fn too_many_frames(&mut self) {}
+
     /// The connection has ended; `reason` is the name of the close code, or `lost`.
     fn ended(&mut self, link: &Arc<Link>, reason: &'static str);
 }
@@ -229,6 +232,7 @@ impl<H: Handler> Connection<H> {
                 outbox.close_with(None, close_frame(code, reason), code);
             }
             Some(End::TooManyFrames(wait)) => {
+                self.handler.too_many_frames();
                 let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
                 self.link.close_refused(&Refusal::new(ErrorCode::RateLimited).retry_after(wait), CloseCode::Policy);
             }

@@ -14,6 +14,7 @@ use crate::dispatch::Answer;
 use crate::hub::lane::SubscriptionId;
 use crate::hub::{Beginning, From, Membership};
 use crate::link::Link;
+use crate::metrics::Followed;
 use crate::node::Node;
 use crate::session::Session;
 use crate::traced::to_wire;
@@ -34,8 +35,13 @@ pub(crate) async fn subscribe(
         (None, None) => From::Now,
     };
     let caller = Caller::new(&session.identity);
-    let (room, member) = membership(node, &caller, &command.room).await?;
-    let (subscribed, beginning) = follow(node, link, session, room, member, from).await?;
+    let followed = async {
+        let (room, member) = membership(node, &caller, &command.room).await?;
+        follow(node, link, session, room, member, from).await
+    };
+    let followed = followed.await;
+    node.metrics.followed("room.subscribe", came_to(&followed));
+    let (subscribed, beginning) = followed?;
     Ok(Answer { ok: subscribed.into(), beginnings: vec![beginning] })
 }
 
@@ -83,6 +89,7 @@ pub(crate) async fn resume(
             }
             Err(refusal) => Err(refusal),
         };
+        node.metrics.followed("session.resume", came_to(&outcome));
         rooms.push((
             key,
             match outcome {
@@ -95,6 +102,17 @@ pub(crate) async fn resume(
         ));
     }
     Ok(Answer { ok: Resumed { rooms }.into(), beginnings })
+}
+
+/// What following a room came to, for the metrics.
+fn came_to(followed: &Result<(Subscribed, Beginning), Refusal>) -> Followed {
+    match followed {
+        Err(_) => Followed::Refused,
+        Ok((subscribed, _)) if subscribed.reset => Followed::Reset,
+        Ok((subscribed, _)) if subscribed.gap.is_some() => Followed::Gap,
+        Ok((subscribed, _)) if subscribed.replayed > 0 => Followed::Replayed,
+        Ok(_) => Followed::Live,
+    }
 }
 
 async fn look_up(

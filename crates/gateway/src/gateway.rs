@@ -18,7 +18,7 @@ use crate::drain;
 use crate::hub::Hub;
 use crate::hub::pace::Tick;
 use crate::memory::MemoryMark;
-use crate::metrics::{Metrics, Queued};
+use crate::metrics::{Metrics, Queued, show_certificate_end};
 use crate::node::Node;
 use crate::ops::{Health, Stage};
 use crate::rebalance;
@@ -100,8 +100,12 @@ impl Gateway {
         let Listening { listener, tls, background } = listening;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
         let metrics = Metrics::register(registry)?;
+        if tls.ends_at().is_some() {
+            let tls = tls.clone();
+            show_certificate_end(registry, move || tls.ends_at())?;
+        }
         let hub = Hub::start(Arc::clone(&chat), Tick::up_to(config.tick), Arc::clone(&metrics), background.clone());
-        let wheel = Wheel::start(background.clone());
+        let wheel = Wheel::start(Arc::clone(&metrics), background.clone());
         let bounds = Bounds::new(&config.admission, &chat.limits());
         let memory = MemoryMark::watch(config.admission.memory_max, background.clone());
         let admission = Admission::new(bounds, memory, Arc::clone(&metrics));

@@ -25,6 +25,7 @@ mod places;
 pub mod proxies;
 mod pulse;
 mod rebalance;
+pub mod scrape;
 mod session;
 mod signing;
 pub mod tally;
@@ -36,5 +37,6 @@ mod wheel;
 
 pub use config::{AdmissionConfig, DrainConfig, GatewayConfig, RebalanceConfig, TlsMode};
 pub use gateway::{Gateway, Listening, StartError};
+pub use metrics::METRICS;
 pub use ops::{Health, Ops, Stage};
 pub use proxies::ProxyConfig;

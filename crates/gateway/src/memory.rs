@@ -62,6 +62,11 @@ impl MemoryMark {
         mark
     }
 
+    /// The mark in bytes; 0: none.
+    pub(crate) fn max(&self) -> u64 {
+        self.max.load(Ordering::Relaxed)
+    }
+
     /// Another mark, in the form that [`MemoryMark::watch`] takes.
     pub(crate) fn change(&self, max: Option<u64>) {
         let max = max.unwrap_or_else(|| container_limit().map_or(0, |limit| limit / 100 * OF_CONTAINER_PERCENT));

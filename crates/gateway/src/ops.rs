@@ -13,7 +13,6 @@ mod node;
 mod rooms;
 pub mod spread;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -39,15 +38,19 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Reason;
-use crate::http::respond;
+use crate::http::{Patient, respond};
 use crate::node::Node;
 use crate::openmetrics;
 use crate::pulse::Pulse;
+use crate::scrape;
 
 /// Connections at a time: probes and scrapers are few.
 const CONNECTIONS_MAX: usize = 64;
 
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an answer may wait for somebody who does not read it: a place that is held for ever would be missed by probes.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where the process stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -69,6 +72,8 @@ pub struct Health {
     /// Somebody asked for the end of the process by `POST /drain`.
     drain_asked: CancellationToken,
     registry: Registry,
+    /// One scrape at a time: two would only wait for the same locks.
+    scrapes: Arc<Semaphore>,
     /// The effective configuration with its secrets masked.
     config: ArcSwap<Value>,
     started: Instant,
@@ -80,8 +85,9 @@ impl Health {
     pub fn new(registry: Registry, config: Value) -> Arc<Self> {
         let stage = Mutex::new(Stage::Starting("starting".to_owned()));
         let (pulse, drain_asked) = (OnceLock::new(), CancellationToken::new());
-        let (config, started) = (ArcSwap::from_pointee(config), Instant::now());
-        Arc::new(Self { stage, node: OnceLock::new(), pulse, drain_asked, registry, config, started })
+        let (config, scrapes) = (ArcSwap::from_pointee(config), Arc::new(Semaphore::new(1)));
+        let started = Instant::now();
+        Arc::new(Self { stage, node: OnceLock::new(), pulse, drain_asked, registry, scrapes, config, started })
     }
 
     /// Shows another configuration from now on; it must hold no secret.
@@ -217,7 +223,7 @@ async fn accept(listener: TcpListener, router: Router) {
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIMEOUT)
-                .serve_connection(TokioIo::new(tcp), service);
+                .serve_connection(TokioIo::new(Patient::new(tcp, WRITE_TIMEOUT)), service);
             // A probe that goes away early is not worth a word.
             served.await.ok();
             drop(place);
@@ -248,22 +254,39 @@ async fn drain(State(health): State<Arc<Health>>, headers: HeaderMap) -> Respons
     respond::json(StatusCode::ACCEPTED, &json!({ "status": "draining" }))
 }
 
-async fn metrics(State(health): State<Arc<Health>>, headers: HeaderMap) -> Result<Response, Infallible> {
-    if let Some(node) = health.node.get() {
-        let waiting: usize = node.connections.iter().map(|link| link.outbox.waiting_bytes()).sum();
-        node.metrics.outbox_bytes.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+async fn metrics(State(health): State<Arc<Health>>, headers: HeaderMap) -> Response {
+    let Ok(turn) = Arc::clone(&health.scrapes).acquire_owned().await else { return shown_not() };
+    // Summing over all connections takes milliseconds when they are many, so it is not done by a thread that serves.
+    let shown = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        if let Some(node) = health.node.get() {
+            node.metrics.node_ready.set(i64::from(health.ready().0));
+            scrape::count(node);
+        }
+        let families = health.registry.gather();
+        if openmetrics::is_accepted(&headers) {
+            let exemplars = |name: &str, labels: &[LabelPair]| {
+                health.node.get().map(|node| node.metrics.exemplars(name, labels)).unwrap_or_default()
+            };
+            return Ok((openmetrics::CONTENT_TYPE, openmetrics::encode(&families, exemplars).into()));
+        }
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&families, &mut text).map(|()| (PLAIN_TEXT, text))
+    });
+    match shown.await {
+        Ok(Ok((form, text))) => ([(CONTENT_TYPE, form)], text).into_response(),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "metrics could not be written");
+            shown_not()
+        }
+        // The process ends.
+        Err(_) => shown_not(),
     }
-    if openmetrics::is_accepted(&headers) {
-        let exemplars = |name: &str, labels: &[LabelPair]| {
-            health.node.get().map(|node| node.metrics.exemplars(name, labels)).unwrap_or_default()
-        };
-        let text = openmetrics::encode(&health.registry.gather(), exemplars);
-        return Ok(([(CONTENT_TYPE, openmetrics::CONTENT_TYPE)], text).into_response());
-    }
-    let mut text = Vec::new();
-    if let Err(error) = TextEncoder::new().encode(&health.registry.gather(), &mut text) {
-        tracing::error!(%error, "metrics could not be written");
-        return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response());
-    }
-    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
+}
+
+/// The form of metrics for whoever asks for no other.
+const PLAIN_TEXT: &str = "text/plain; version=0.0.4";
+
+fn shown_not() -> Response {
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }

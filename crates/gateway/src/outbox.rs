@@ -13,6 +13,7 @@ use bytes::{Buf, Bytes};
 use futures_util::task::AtomicWaker;
 use hubbub_protocol::CloseCode;
 use parking_lot::Mutex;
+use prometheus::IntCounter;
 use tokio::sync::Notify;
 
 use crate::tally::Written;
@@ -98,6 +99,8 @@ pub struct Outbox {
     /// The connection's task: woken when the kernel was full or the connection is to end.
     waker: AtomicWaker,
     event_bytes_max: usize,
+    /// Ephemeral events that were dropped.
+    drops: Option<IntCounter>,
 }
 
 impl Outbox {
@@ -105,7 +108,14 @@ impl Outbox {
     #[must_use]
     pub fn new(transport: Transport, event_bytes_max: usize) -> Self {
         let event_bytes_max = if event_bytes_max == 0 { usize::MAX } else { event_bytes_max };
-        Self { transport, queue: Mutex::default(), waker: AtomicWaker::new(), event_bytes_max }
+        Self { transport, queue: Mutex::default(), waker: AtomicWaker::new(), event_bytes_max, drops: None }
+    }
+
+    /// Counts there the ephemeral events that a slow reader does not get.
+    #[must_use]
+    pub fn counting_drops(mut self, drops: IntCounter) -> Self {
+        self.drops = Some(drops);
+        self
     }
 
     /// The socket, for its reader.
@@ -146,8 +156,11 @@ impl Outbox {
                 }
             }
         }
-        let pushed = queue.add(Entry { bytes: rest, class, frames }, begun, self.event_bytes_max);
+        let (pushed, dropped) = queue.add(Entry { bytes: rest, class, frames }, begun, self.event_bytes_max);
         drop(queue);
+        if let Some(drops) = self.drops.as_ref().filter(|_| dropped > 0) {
+            drops.inc_by(dropped as u64);
+        }
         // With something in the queue before, the task waits for the kernel already.
         if was_empty || pushed == Pushed::TooSlow {
             self.waker.wake();
@@ -321,16 +334,15 @@ impl Outbox {
 }
 
 impl Queue {
-    /// `begun` says that the kernel has the beginning of this entry, which is then the only one.
-    fn add(&mut self, entry: Entry, begun: bool, event_bytes_max: usize) -> Pushed {
+    /// `begun` says that the kernel has the beginning of this entry, which is then the only one. Also says how many
+    /// ephemeral entries were dropped for it, itself included.
+    fn add(&mut self, entry: Entry, begun: bool, event_bytes_max: usize) -> (Pushed, usize) {
         let (class, bytes) = (entry.class, entry.bytes.len());
         let is_over = |queue: &Self| class != Class::Paced && queue.event_bytes + bytes > event_bytes_max;
-        if is_over(self) {
-            self.drop_ephemeral();
-        }
+        let dropped = if is_over(self) { self.drop_ephemeral() } else { 0 };
         let is_over = is_over(self);
         if is_over && !begun && class == Class::Ephemeral {
-            return Pushed::Dropped;
+            return (Pushed::Dropped, dropped + 1);
         }
         // What the kernel has a part of must be whole before anything else, the close frame too.
         if begun || !is_over {
@@ -340,9 +352,9 @@ impl Queue {
         }
         if is_over && class == Class::Durable {
             self.end_too_slow();
-            return Pushed::TooSlow;
+            return (Pushed::TooSlow, dropped);
         }
-        Pushed::Taken
+        (Pushed::Taken, dropped)
     }
 
     fn count(&mut self, class: Class, bytes: usize, added: bool) {
@@ -398,8 +410,11 @@ impl Queue {
         }
     }
 
-    fn drop_ephemeral(&mut self) {
+    /// How many were dropped.
+    fn drop_ephemeral(&mut self) -> usize {
+        let before = self.entries.len();
         self.keep_first(|entry| entry.class != Class::Ephemeral);
+        before - self.entries.len()
     }
 
     /// A reader that is too slow will not read what waits either: only the close frame is left for it.

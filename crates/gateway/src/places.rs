@@ -76,6 +76,11 @@ impl Places {
         Place(Arc::clone(self))
     }
 
+    /// How many sockets have a place.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Acquire)
+    }
+
     /// Whether every place has been taken for more than a moment, so that newcomers get no answer.
     pub(crate) fn are_taken(&self) -> bool {
         self.waiting_since.lock().is_some_and(|since| since.elapsed() >= MOMENT)

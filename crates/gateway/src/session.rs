@@ -109,7 +109,7 @@ impl Visitor {
                 let ready = visitor.sign_on(link, identity, place);
                 link.push(&SessionEvent::now(SessionEventData::Ready(Box::new(ready))));
             }
-            Proof::Refused(refusal) => refuse(link, None, &refusal),
+            Proof::Refused(refusal) => refuse(&visitor.node, link, None, &refusal),
         }
         visitor
     }
@@ -139,9 +139,9 @@ impl Visitor {
                 link.push(&Reply { re, outcome: Outcome::Ok(ready) });
             }
             Err(refusal) => {
-                self.node.metrics.auth_failed(refusal.code.name());
+                self.node.metrics.auth_failed(refusal.code);
                 not_signed_on(Some(link.address), &refusal);
-                refuse(link, re, &refusal);
+                refuse(&self.node, link, re, &refusal);
             }
         }
     }
@@ -186,6 +186,7 @@ impl Visitor {
                 }
             }
             Err(refusal) => {
+                self.node.metrics.told(refusal.code);
                 link.push_refusal(re, &refusal);
             }
         }
@@ -232,6 +233,7 @@ impl Handler for Visitor {
             }
             Work::TooMany(re, wait) => {
                 self.node.chat.bus().count_limited("connection");
+                self.node.metrics.told(ErrorCode::RateLimited);
                 let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
                 link.push_refusal(re, &Refusal::new(ErrorCode::RateLimited).retry_after(wait));
                 link.outbox.close(None, CloseCode::Policy);
@@ -240,6 +242,11 @@ impl Handler for Visitor {
                 link.outbox.close(None, CloseCode::UnsupportedFrame);
             }
         }
+    }
+
+    fn too_many_frames(&mut self) {
+        self.node.chat.bus().count_limited("frames");
+        self.node.metrics.told(ErrorCode::RateLimited);
     }
 
     fn ended(&mut self, link: &Arc<Link>, reason: &'static str) {
@@ -301,7 +308,8 @@ pub(crate) fn session_ready(node: &Node, id: SessionId, identity: &Identity) -> 
 }
 
 /// Answers a proof of identity that failed, and closes with the code that says what to do.
-fn refuse(link: &Arc<Link>, re: Option<u64>, refusal: &Refusal) {
+fn refuse(node: &Node, link: &Arc<Link>, re: Option<u64>, refusal: &Refusal) {
+    node.metrics.told(refusal.code);
     link.push_refusal(re, refusal);
     link.outbox.close(None, close_code(refusal.code));
 }

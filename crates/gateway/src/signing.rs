@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use hubbub_chat::Identity;
 use hubbub_protocol::command::{SessionAuthenticate, SessionRenew};
 use hubbub_protocol::reply::{Renewed, ReplyOk};
 use hubbub_protocol::{ErrorCode, Refusal};
@@ -19,8 +20,7 @@ pub(crate) async fn authenticate_again(
     session: &Session,
     command: SessionAuthenticate,
 ) -> Result<Answer, Refusal> {
-    let identity = node.chat.authenticate(&command.token.0).await?;
-    same_user(session, identity.user.id)?;
+    authenticate(node, session, &command.token.0).await?;
     let ready = session_ready(node, session.id, &session.identity);
     Ok(ReplyOk::Ready(Box::new(ready)).into())
 }
@@ -32,13 +32,22 @@ pub(crate) async fn renew(
     session: &mut Session,
     command: SessionRenew,
 ) -> Result<Answer, Refusal> {
-    let identity = node.chat.authenticate(&command.token.0).await?;
-    same_user(session, identity.user.id)?;
+    let identity = authenticate(node, session, &command.token.0).await?;
     let expires_at = identity.expires_at;
     link.sign_on(&identity.user, expires_at);
     node.wheel.signed_on(link, expires_at);
     session.identity = identity;
     Ok(ReplyOk::from(Renewed { expires_at }).into())
+}
+
+/// Who the token names: the user of the session, or it is refused.
+async fn authenticate(node: &Node, session: &Session, token: &str) -> Result<Identity, Refusal> {
+    let proved = async {
+        let identity = node.chat.authenticate(token).await?;
+        same_user(session, identity.user.id)?;
+        Ok::<_, Refusal>(identity)
+    };
+    proved.await.inspect_err(|refusal| node.metrics.auth_failed(refusal.code))
 }
 
 fn same_user(session: &Session, user: hubbub_protocol::UserId) -> Result<(), Refusal> {

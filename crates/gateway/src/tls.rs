@@ -2,6 +2,8 @@
 //!
 //! Must never log a key, and never serve with a broken new certificate when the old one still works.
 
+mod validity;
+
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -51,7 +53,14 @@ pub enum TlsError {
 
 /// The configuration of new handshakes; none when TLS is off.
 #[derive(Clone)]
-pub struct Tls(Option<Arc<ArcSwap<ServerConfig>>>);
+pub struct Tls(Option<Arc<ArcSwap<Loaded>>>);
+
+/// A certificate in use.
+struct Loaded {
+    config: Arc<ServerConfig>,
+    /// In seconds since 1970; none where the certificate does not say it readably.
+    ends_at: Option<i64>,
+}
 
 impl Tls {
     /// Loads or makes the certificate, and keeps files watched until `stop`.
@@ -75,11 +84,17 @@ impl Tls {
     /// What the next handshake uses; none when TLS is off.
     #[must_use]
     pub fn current(&self) -> Option<Arc<ServerConfig>> {
-        self.0.as_ref().map(|shared| shared.load_full())
+        self.0.as_ref().map(|shared| Arc::clone(&shared.load().config))
+    }
+
+    /// When the certificate ends, in seconds since 1970; none when TLS is off or the certificate does not say it readably.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<i64> {
+        self.0.as_ref()?.load().ends_at
     }
 }
 
-async fn watch(cert: &Path, key: &Path, shared: &ArcSwap<ServerConfig>) {
+async fn watch(cert: &Path, key: &Path, shared: &ArcSwap<Loaded>) {
     let mut seen = (modified(cert), modified(key));
     let mut complained = None;
     loop {
@@ -89,8 +104,8 @@ async fn watch(cert: &Path, key: &Path, shared: &ArcSwap<ServerConfig>) {
             continue;
         }
         match from_files(cert, key) {
-            Ok(config) => {
-                shared.store(config);
+            Ok(loaded) => {
+                shared.store(loaded);
                 seen = now;
                 tracing::info!(file = %cert.display(), "certificate reloaded");
             }
@@ -108,7 +123,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
 }
 
-fn from_files(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+fn from_files(cert: &Path, key: &Path) -> Result<Arc<Loaded>, TlsError> {
     let file = |path: &Path, source| TlsError::File { path: path.display().to_string(), source };
     let cert_pem = fs::read(cert).map_err(|source| file(cert, source))?;
     let key_pem = fs::read(key).map_err(|source| file(key, source))?;
@@ -118,11 +133,11 @@ fn from_files(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
         return Err(missing(cert, "certificate"));
     }
     let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|_| missing(key, "private key"))?;
-    server_config(chain, key)
+    load(chain, key)
 }
 
 /// A certificate for `localhost` and the loopback addresses, kept in `folder` so that clients may pin it.
-fn self_signed(folder: Option<&Path>) -> Result<Arc<ServerConfig>, TlsError> {
+fn self_signed(folder: Option<&Path>) -> Result<Arc<Loaded>, TlsError> {
     let paths = folder.map(|folder| (folder.join("cert.pem"), folder.join("key.pem")));
     if let Some((cert, key)) = &paths
         && cert.exists()
@@ -143,13 +158,19 @@ fn self_signed(folder: Option<&Path>) -> Result<Arc<ServerConfig>, TlsError> {
     }
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())
         .map_err(|error| TlsError::SelfSigned(error.to_owned()))?;
-    server_config(vec![made.cert.der().clone()], key)
+    load(vec![made.cert.der().clone()], key)
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(bytes)
+}
+
+fn load(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Arc<Loaded>, TlsError> {
+    // The first is the node's own; what it was signed with usually lives longer.
+    let ends_at = chain.first().and_then(|certificate| validity::ends_at(certificate));
+    Ok(Arc::new(Loaded { config: server_config(chain, key)?, ends_at }))
 }
 
 fn server_config(

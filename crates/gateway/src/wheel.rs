@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::link::Link;
+use crate::metrics::Metrics;
 use crate::outbox::Class;
 
 /// How exact ends of time are; the contract asks for a second.
@@ -61,13 +62,14 @@ type Entries = BTreeMap<Key, (Weak<Link>, Due)>;
 /// The clock.
 pub(crate) struct Wheel {
     entries: Mutex<(Entries, u64)>,
+    metrics: Arc<Metrics>,
 }
 
 impl Wheel {
     /// A clock that runs until `stop`.
     #[must_use]
-    pub(crate) fn start(stop: CancellationToken) -> Arc<Self> {
-        let wheel = Arc::new(Self { entries: Mutex::default() });
+    pub(crate) fn start(metrics: Arc<Metrics>, stop: CancellationToken) -> Arc<Self> {
+        let wheel = Arc::new(Self { entries: Mutex::default(), metrics });
         let running = Arc::clone(&wheel);
         tokio::spawn(async move {
             let mut ticks = tokio::time::interval(TICK);
@@ -158,6 +160,8 @@ impl Wheel {
             Due::Authentication => {
                 if link.expires_at().is_none() {
                     let refusal = Refusal::new(ErrorCode::AuthenticationTimeout);
+                    self.metrics.auth_failed(refusal.code);
+                    self.metrics.told(refusal.code);
                     link.close_refused(&refusal, CloseCode::AuthenticationTimeout);
                 }
             }

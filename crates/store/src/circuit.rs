@@ -201,7 +201,10 @@ impl Call<'_> {
         let over = self.began.elapsed() >= RETRY_BOUND || self.circuit.is_open();
         match self.pauses.next() {
             Some(pause) if fault.class.passes() && !over => Settled::Again(pause),
-            _ => Settled::Done(Err(fault.into())),
+            _ => {
+                self.circuit.metrics.failed(self.op);
+                Settled::Done(Err(fault.into()))
+            }
         }
     }
 }

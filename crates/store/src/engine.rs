@@ -6,18 +6,21 @@
 mod at_once;
 pub(crate) mod pooled;
 pub(crate) mod postgres;
+mod source;
 pub(crate) mod sqlite;
 
 use at_once::Contention;
 use hubbub_protocol::Epoch;
 use pooled::whole;
 use postgres::Use;
-use sqlx::pool::{Pool, PoolConnection};
+pub(crate) use source::Source;
+use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Database};
 
 use crate::error::{StoreError, StoreErrorKind};
 use crate::fault::{Class, Fault, class_of};
 use crate::job::Job;
+use crate::metrics::Metrics;
 use crate::migrations::Schema;
 use crate::plan::Plan;
 use crate::pooler::Pooler;
@@ -26,11 +29,11 @@ use crate::state::{self, PoolState};
 /// The connections of one database.
 pub(crate) struct Pools<D: Database> {
     /// One connection, for appends.
-    pub(crate) appends: Pool<D>,
+    pub(crate) appends: Source<D>,
     /// Reads.
-    pub(crate) reads: Pool<D>,
+    pub(crate) reads: Source<D>,
     /// Writes to the directory.
-    pub(crate) directory: Pool<D>,
+    pub(crate) directory: Source<D>,
 }
 
 /// The chosen engine.
@@ -164,8 +167,8 @@ impl Address {
 pub(crate) struct Lease<D: Database>(Option<PoolConnection<D>>);
 
 impl<D: Database> Lease<D> {
-    pub(crate) async fn acquire(pool: &Pool<D>) -> Result<Self, sqlx::Error> {
-        pool.acquire().await.map(|connection| Self(Some(connection)))
+    pub(crate) async fn acquire(source: &Source<D>) -> Result<Self, sqlx::Error> {
+        source.acquire().await.map(|connection| Self(Some(connection)))
     }
 
     pub(crate) fn connection(&mut self) -> Result<&mut D::Connection, sqlx::Error> {
@@ -195,13 +198,13 @@ impl<D: Database> Drop for Lease<D> {
 
 impl Engine {
     /// Opens the pools; connections are made when they are needed.
-    pub(crate) fn new(address: &Address, connections: u32) -> Self {
+    pub(crate) fn new(address: &Address, connections: u32, metrics: &Metrics) -> Self {
         match address {
             Address::Postgres(options) => {
-                Self::Postgres(postgres::pools(options, connections, Use::Direct), Contention::default())
+                Self::Postgres(postgres::pools(options, connections, Use::Direct, metrics), Contention::default())
             }
-            Address::Pooled(options) => Self::Pooled(postgres::pools(options, connections, Use::Pooled)),
-            Address::Sqlite(options) => Self::Sqlite(sqlite::pools(options, connections)),
+            Address::Pooled(options) => Self::Pooled(postgres::pools(options, connections, Use::Pooled, metrics)),
+            Address::Sqlite(options) => Self::Sqlite(sqlite::pools(options, connections, metrics)),
         }
     }
 

@@ -32,6 +32,7 @@ pub use error::{AppendError, StoreError, StoreErrorKind};
 pub use keep::{
     Checked, Defect, DefectKind, Progress, Report, Stage, TableReport, back_up, check, move_between, restore,
 };
+pub use metrics::METRICS;
 pub use pooler::Pooler;
 pub use state::{CircuitState, PoolState, QueueState, ReplicaState, StoreState};
 pub use store::{Store, StoreConfig};

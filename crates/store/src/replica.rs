@@ -8,14 +8,15 @@
 
 use std::time::{Duration, Instant};
 
-use hubbub_protocol::{Message, RoomEvent, RoomId, Seq};
+use hubbub_protocol::{Message, RoomEvent, RoomId, Seq, Timestamp};
 use parking_lot::Mutex;
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::Registry;
 use uuid::Uuid;
 
 use crate::append::PageQuery;
-use crate::engine::{Lease, postgres};
-use crate::error::{StoreError, StoreErrorKind};
+use crate::engine::{Lease, Source, postgres};
+use crate::error::StoreError;
+use crate::metrics::{Metrics, PoolName, ReplicaMetrics};
 use crate::state::{self, ReplicaState};
 
 /// How long a page from the replica may take; afterwards the database is asked.
@@ -38,11 +39,9 @@ pub(crate) struct Tip {
 
 /// A server that follows the database.
 pub(crate) struct Replica {
-    pool: sqlx::PgPool,
+    pool: Source<sqlx::Postgres>,
     trust: Mutex<Trust>,
-    used: IntCounter,
-    behind: IntCounter,
-    failed: IntCounter,
+    metrics: ReplicaMetrics,
 }
 
 /// How the last reads went.
@@ -77,17 +76,18 @@ impl Replica {
     ///
     /// # Errors
     /// When the URL cannot be read.
-    pub(crate) fn open(url: &str, connections: u32, registry: &Registry) -> Result<Self, StoreError> {
+    pub(crate) fn open(
+        url: &str,
+        connections: u32,
+        metrics: &Metrics,
+        registry: &Registry,
+    ) -> Result<Self, StoreError> {
         let options = postgres::parse(url)?;
-        let reads = reads(registry).map_err(|error| {
-            StoreError::new(StoreErrorKind::Internal, "the replica's metrics cannot be registered").caused_by(error)
-        })?;
+        let pool = postgres::pool(&options, connections, postgres::Use::Replica);
         Ok(Self {
-            pool: postgres::pool(&options, connections, postgres::Use::Replica),
+            pool: Source::new(pool, metrics.waits(PoolName::Replica)),
             trust: Mutex::default(),
-            used: reads.with_label_values(&["used"]),
-            behind: reads.with_label_values(&["behind"]),
-            failed: reads.with_label_values(&["failed"]),
+            metrics: ReplicaMetrics::register(registry)?,
         })
     }
 
@@ -157,15 +157,17 @@ impl Replica {
         self.trust.lock().succeeded();
         let here = tip.ok()??;
         if there.as_ref() != Some(&here) || head != here.head {
-            self.behind.inc();
+            self.metrics.behind.inc();
+            self.metrics.lag.set(lag(there.as_ref(), &here, Timestamp::now()).as_secs_f64());
             return None;
         }
-        self.used.inc();
+        self.metrics.used.inc();
+        self.metrics.lag.set(0.0);
         Some((page, head))
     }
 
     fn fails(&self, error: &(dyn std::error::Error + 'static)) {
-        self.failed.inc();
+        self.metrics.failed.inc();
         if self.trust.lock().failed(Instant::now()) {
             tracing::warn!(error, rest_s = REST.as_secs(), "the read replica does not answer: the database is read");
         }
@@ -183,19 +185,26 @@ impl Replica {
     }
 }
 
-fn reads(registry: &Registry) -> Result<IntCounterVec, prometheus::Error> {
-    let options = Opts::new(
-        "hubbub_store_replica_reads_total",
-        "Pages asked of the read replica: used, behind the database or beside it, failed",
-    );
-    let reads = IntCounterVec::new(options, &["outcome"])?;
-    registry.register(Box::new(reads.clone()))?;
-    Ok(reads)
+/// How old the newest event is that the replica lacks. Where it has another one in its place it is of another history,
+/// or its page was read while the database went on: neither is a lag.
+fn lag(there: Option<&Tip>, here: &Tip, now: Timestamp) -> Duration {
+    let is_behind = there.is_none_or(|there| there.epoch == here.epoch && there.head < here.head);
+    if is_behind { now.since(Timestamp::from_millis(here.at)) } else { Duration::ZERO }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_lag_is_the_age_of_what_the_replica_lacks() {
+        let tip = |epoch: &str, head, at| Tip { epoch: epoch.to_owned(), head, at, by: Uuid::nil() };
+        let (here, now) = (tip("a", 7, 10_000), Timestamp::from_millis(12_500));
+        assert_eq!(lag(Some(&tip("a", 5, 9_000)), &here, now), Duration::from_millis(2_500));
+        assert_eq!(lag(None, &here, now), Duration::from_millis(2_500), "it has not heard of the room");
+        assert_eq!(lag(Some(&tip("b", 5, 9_000)), &here, now), Duration::ZERO, "another history");
+        assert_eq!(lag(Some(&tip("a", 8, 11_000)), &here, now), Duration::ZERO, "read later than the database's");
+    }
 
     #[test]
     fn three_failures_in_a_row_are_followed_by_a_rest() {

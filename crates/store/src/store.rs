@@ -21,7 +21,7 @@ use crate::fault::Fault;
 use crate::job::{Job, Outcome};
 use crate::keep::{self, Lock};
 use crate::memberships::Memberships;
-use crate::metrics::{Metrics, Op};
+use crate::metrics::{Metrics, Op, show_store};
 use crate::migrations::Schema;
 use crate::pooler::Pooler;
 use crate::replica::{Replica, Tip};
@@ -94,7 +94,7 @@ pub(crate) struct Inner {
     pub(crate) circuit: Arc<Circuit>,
     pub(crate) memberships: Memberships,
     pub(crate) replica: Option<Replica>,
-    queue: Queue,
+    pub(crate) queue: Queue,
     /// Held until the store is closed or gone.
     lock: Mutex<Option<Lock>>,
 }
@@ -159,15 +159,17 @@ impl Store {
         let whole = tokio::time::timeout(OPEN_TIMEOUT, keep::refuse_unfinished(&address)).await;
         whole.unwrap_or_else(|_| Err(Fault::timed_out().into()))?;
         let epoch = within(OPEN_TIMEOUT, address.probe()).await?;
-        let replica =
-            config.replica_url.as_deref().map(|url| Replica::open(url, config.pool_max, registry)).transpose()?;
         let metrics = Metrics::register(registry)?;
-        let engine = Arc::new(Engine::new(&address, config.pool_max));
+        let replica = |url: &str| Replica::open(url, config.pool_max, &metrics, registry);
+        let replica = config.replica_url.as_deref().map(replica).transpose()?;
+        let engine = Arc::new(Engine::new(&address, config.pool_max, &metrics));
         keep::stay_in_sight(&engine).await;
         let circuit = Circuit::new(address, epoch, metrics);
         let queue = Queue::start(Arc::clone(&engine), Arc::clone(&circuit), on_commit);
         let (memberships, lock) = (Memberships::default(), Mutex::new(Some(lock)));
-        Ok(Self(Arc::new(Inner { engine, circuit, memberships, replica, queue, lock })))
+        let inner = Arc::new(Inner { engine, circuit, memberships, replica, queue, lock });
+        show_store(registry, Arc::downgrade(&inner))?;
+        Ok(Self(inner))
     }
 
     /// Names the history that cursors belong to. Read when the store was opened, after each outage, and by each
@@ -304,7 +306,7 @@ impl Store {
     pub async fn limit_file_pages(&self, pages: u32) -> Result<(), StoreError> {
         let Engine::Sqlite(pools) = &*self.0.engine else { return Ok(()) };
         let statement = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
-        sqlx::raw_sql(statement).execute(&pools.appends).await.map_err(Fault::from)?;
+        sqlx::raw_sql(statement).execute(&*pools.appends).await.map_err(Fault::from)?;
         Ok(())
     }
 
@@ -321,7 +323,7 @@ impl Store {
              DELETE FROM messages WHERE room = x'{room}' AND seq > {head}; \
              UPDATE rooms SET head = {head} WHERE id = x'{room}'"
         );
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&pools.appends).await.map_err(Fault::from)?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&*pools.appends).await.map_err(Fault::from)?;
         Ok(())
     }
 

@@ -239,6 +239,7 @@ impl Writer {
                 }
                 Err(fault) => fault,
             };
+            self.circuit.metrics.failed(Op::Batch);
             self.circuit.failed(&fault);
             let Some(pause) = pauses.next() else { return Err(fault) };
             if !fault.class.passes() || began.elapsed() >= RETRY_BOUND {
@@ -291,6 +292,7 @@ impl Writer {
         let error = StoreError::from(fault);
         tracing::warn!(writes = jobs.len(), ?error, "writes were refused");
         for mut job in jobs {
+            self.circuit.metrics.failed(op_of(&job));
             if let Some(untrue) = mutation::is(Mutation::AckFailed).then(|| never_written(&job)).flatten() {
                 job.answer(untrue);
                 continue;
@@ -317,6 +319,14 @@ fn committed(outcome: &mut Outcome) -> Option<&mut Arc<RoomEvent>> {
     match outcome {
         Outcome::Appended(Appended::Committed(event)) | Outcome::Created { event } => Some(event),
         _ => None,
+    }
+}
+
+/// As what a write is counted.
+fn op_of(job: &Job) -> Op {
+    match job.work {
+        Work::Append { .. } => Op::Append,
+        Work::Create { .. } => Op::CreateRoom,
     }
 }
 

@@ -50,7 +50,7 @@ const fn cluster(name: &'static str, what: &'static str, takes: &'static str) ->
     Bench { name, what, takes, runner: Runner::Testkit, servers: &tools::SERVERS, needs }
 }
 
-const BENCHES: [Bench; 14] = [
+const BENCHES: [Bench; 15] = [
     Bench {
         name: "append",
         what: "messages stored per second: batched against one by one, PostgreSQL and SQLite",
@@ -61,6 +61,11 @@ const BENCHES: [Bench; 14] = [
     },
     criterion("codec", "the WebSocket codec against fastwebsockets and tungstenite", "--package=hubbub-websocket"),
     criterion("decode", "commands decoded from JSON and MessagePack", "--package=hubbub-protocol"),
+    criterion(
+        "metrics",
+        "what metrics cost: a delivery, a command, a scrape over 100,000 connections",
+        "--package=hubbub-gateway",
+    ),
     node("start", "time until ready, memory without clients, size and libraries of the binary", "15 s"),
     node("idle", "memory of an idle connection, plain and TLS", "2 min"),
     node("accept", "CPU per accepted connection, plain and TLS, against the bare handshake", "1 min"),

@@ -17,8 +17,9 @@ struct Generated {
 }
 
 /// Add a row, run `cargo xtask generate`, commit both.
-const FILES: [Generated; 4] = [
+const FILES: [Generated; 5] = [
     Generated { file: "docs/configuration.md", command: &["--package=hubbub", "--", "config", "reference"] },
+    Generated { file: "docs/metrics.md", command: &["--package=hubbub", "--", "metrics", "reference"] },
     Generated { file: "docs/protocol.md", command: &["--package=hubbub-protocol", "--example=protocol_md"] },
     Generated {
         file: "crates/protocol/schema/hubbub.v1.schema.json",

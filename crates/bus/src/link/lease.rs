@@ -3,7 +3,7 @@
 //! All times are Redis's own, so the nodes' clocks do not matter. Must never reap a node whose lease still stands.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
@@ -13,6 +13,7 @@ use tokio::time::MissedTickBehavior;
 use super::server_kind;
 use super::shard::{Loss, Shard};
 use crate::config::BusDown;
+use crate::metrics::BusOp;
 use crate::node::{self, NodeLease};
 use crate::shared::Shared;
 
@@ -98,7 +99,8 @@ pub(super) async fn run(
 
 async fn renew(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisResult<Renewal> {
     let keys = &shared.link.keys;
-    let (held, living, dead): (bool, usize, Vec<String>) = shared
+    let began = Instant::now();
+    let answer: RedisResult<(bool, usize, Vec<String>)> = shared
         .link
         .scripts
         .renew
@@ -111,7 +113,9 @@ async fn renew(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisRe
         .arg(millis(shared.config.lease + REMAINS))
         .arg(DEAD_MAX)
         .invoke_async(commands)
-        .await?;
+        .await;
+    shared.metrics.asked(BusOp::Lease, began, answer.is_ok());
+    let (held, living, dead) = answer?;
     Ok(Renewal { held, living, dead })
 }
 

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::lease::millis;
 use super::server_kind;
 use super::shard::Shard;
+use crate::metrics::BusOp;
 use crate::place::{ArrivalAnswer, Group};
 use crate::shared::Shared;
 
@@ -120,7 +121,10 @@ async fn write_sessions(
             None => pipeline.cmd("HDEL").arg(&key).arg(session.to_string()).ignore(),
         };
     }
-    pipeline.exec_async(commands).await
+    let began = Instant::now().into_std();
+    let answer = pipeline.exec_async(commands).await;
+    shared.metrics.asked(BusOp::Sessions, began, answer.is_ok());
+    answer
 }
 
 /// Writes counts and lets arrivals in. `false` when some could not be written: those are stale again and who waited
@@ -195,7 +199,10 @@ async fn ask(
     dead: &[String],
 ) -> RedisResult<Vec<Counted>> {
     let pipeline = counts(shared, groups, dead);
-    let mut answers = commands.send_packed_commands(&pipeline, 0, groups.len()).await?;
+    let began = Instant::now().into_std();
+    let answers = commands.send_packed_commands(&pipeline, 0, groups.len()).await;
+    shared.metrics.asked(BusOp::Count, began, answers.is_ok());
+    let mut answers = answers?;
     if answers.iter().any(is_no_script) {
         shared.link.scripts.load(commands).await?;
         answers = commands.send_packed_commands(&pipeline, 0, groups.len()).await?;

@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Instant;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -20,7 +21,7 @@ use tokio::sync::Notify;
 
 use super::shard::{Loss, Shard};
 use crate::envelope::{self, Traced};
-use crate::metrics::{Dropped, Metrics};
+use crate::metrics::{BusOp, Dropped, Metrics};
 use crate::shared::Shared;
 
 /// How many messages one pipeline holds at most.
@@ -238,6 +239,7 @@ type Sending = Pin<Box<dyn Future<Output = Sent> + Send>>;
 
 /// What came of one pipeline: how many events were in it and how many of them failed.
 struct Sent {
+    began: Instant,
     events: u64,
     failed: u64,
     error: Option<redis::RedisError>,
@@ -282,6 +284,7 @@ pub(super) async fn run(
 }
 
 fn finish(shared: &Shared, read_only: &Notify, sent: Sent) {
+    shared.metrics.asked(BusOp::Publish, sent.began, sent.error.is_none());
     if sent.failed > 0 {
         shared.metrics.dropped(Dropped::Failed, sent.failed);
     }
@@ -312,7 +315,7 @@ fn send(
     }
     let events = batch.iter().map(Outgoing::events).sum();
     async move {
-        let mut sent = Sent { events, failed: 0, error: None, refusal: None, moved: Vec::new() };
+        let mut sent = Sent { began: Instant::now(), events, failed: 0, error: None, refusal: None, moved: Vec::new() };
         let answers: RedisResult<Vec<Value>> = commands.send_packed_commands(&pipeline, 0, batch.len()).await;
         match answers {
             Ok(answers) => {

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{MatchedPath, Path, Request, State};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -50,7 +51,17 @@ static ROUTES: LazyLock<Router<Arc<Node>>> = LazyLock::new(|| {
         .route("/v1/rooms/{room}/events", get(event_list))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn(note_route))
 });
+
+/// Notes at the answer which route it comes from.
+async fn note_route(route: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if let Some(route) = route {
+        response.extensions_mut().insert(route);
+    }
+    response
+}
 
 /// Serves one request, in the trace that it names.
 pub(super) async fn serve(node: Arc<Node>, request: http::Request<Incoming>) -> Response {
@@ -198,9 +209,12 @@ async fn command(
 }
 
 async fn caller(node: &Arc<Node>, request: &http::request::Parts) -> Result<Caller, Refusal> {
-    let presented = identify::presented(node, &request.headers)?;
-    let identity = identify::authenticate_all(node, &presented.tokens).await.inspect_err(|refusal| {
-        node.metrics.auth_failed(refusal.code.name());
+    let proved = async {
+        let presented = identify::presented(&request.headers)?;
+        identify::authenticate_all(node, &presented.tokens).await
+    };
+    let identity = proved.await.inspect_err(|refusal| {
+        node.metrics.auth_failed(refusal.code);
         identify::not_signed_on(request.extensions.get::<IpAddr>().copied(), refusal);
     })?;
     if let Some(knock) = request.extensions.get::<Knock>() {

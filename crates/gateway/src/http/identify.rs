@@ -36,7 +36,7 @@ pub(super) fn subprotocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 ///
 /// # Errors
 /// 20002 for an `Authorization` that is no bearer token, 20007 for a cookie without an Origin.
-pub(super) fn presented(node: &Node, headers: &HeaderMap) -> Result<Presented, Refusal> {
+pub(super) fn presented(headers: &HeaderMap) -> Result<Presented, Refusal> {
     let mut tokens = Vec::new();
     for value in headers.get_all(AUTHORIZATION) {
         let token = value.to_str().ok().and_then(bearer);
@@ -52,7 +52,6 @@ pub(super) fn presented(node: &Node, headers: &HeaderMap) -> Result<Presented, R
     tokens.extend(subprotocols(headers).filter_map(|name| name.strip_prefix(BEARER_PREFIX)).map(str::to_owned));
     tokens.dedup();
     if tokens.len() > TOKENS_MAX {
-        node.metrics.auth_failed(ErrorCode::TokenInvalid.name());
         return Err(ErrorCode::TokenInvalid.into());
     }
     Ok(Presented { tokens, readable })

@@ -25,8 +25,8 @@ pub(super) async fn log_in(State(node): State<Arc<Node>>, request: Request) -> R
     match try_log_in(&node, request).await {
         Ok(logged_in) => respond_with(&logged_in),
         Err(refusal) => {
+            node.metrics.auth_failed(refusal.code);
             if refusal.code == ErrorCode::CredentialsWrong {
-                node.metrics.auth_failed(refusal.code.name());
                 identify::not_signed_on(address, &refusal);
             }
             respond::refused(&refusal)

@@ -11,3 +11,5 @@ mod patient;
 pub(crate) mod respond;
 pub(crate) mod socket;
 mod upgrade;
+
+pub(crate) use patient::Patient;

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 /// A socket whose writes fail once one of them has waited for longer than the limit.
-pub(super) struct Patient<S> {
+pub(crate) struct Patient<S> {
     socket: S,
     limit: Duration,
     /// Runs while the peer takes nothing.
@@ -22,12 +22,12 @@ pub(super) struct Patient<S> {
 
 impl<S> Patient<S> {
     /// Waits at most `limit` for each write.
-    pub(super) fn new(socket: S, limit: Duration) -> Self {
+    pub(crate) fn new(socket: S, limit: Duration) -> Self {
         Self { socket, limit, waiting: None }
     }
 
     /// The socket itself.
-    pub(super) fn into_inner(self) -> S {
+    pub(crate) fn into_inner(self) -> S {
         self.socket
     }
 

@@ -37,6 +37,8 @@ pub(crate) fn refused(refusal: &Refusal) -> Response<Body> {
     tracing::debug!(trace = %error.trace, code = error.code, name = error.name, "refused over HTTP");
     let status = StatusCode::from_u16(refusal.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = json(status, &ErrorBody { err: &error });
+    // For whoever counts what clients are told.
+    response.extensions_mut().insert(refusal.code);
     if let Some(wait) = refusal.retry_after_ms {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.div_ceil(1000)));
     }

@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,8 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::MatchedPath;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
+use hubbub_protocol::ErrorCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -30,6 +33,7 @@ use super::{identify, respond};
 use crate::admission::{self, Knock, Reason};
 use crate::connection::Connection;
 use crate::link::Link;
+use crate::metrics::Handshake;
 use crate::node::Node;
 use crate::outbox::Outbox;
 use crate::proxies::{self, Client, Named, ProxyConfig, Unreadable};
@@ -94,12 +98,14 @@ pub(crate) async fn serve(node: Arc<Node>, mut tcp: TcpStream, address: IpAddr, 
         Some(config) => {
             let accepting = TlsAcceptor::from(config).accept(tcp);
             // A peer that fails or never ends its TLS handshake is simply closed: nothing could be read by it.
-            let accepted = tokio::select! {
-                accepted = accepting => accepted.ok(),
-                () = too_late(&node, deadline) => None,
-            };
-            if let Some(stream) = accepted {
-                serve_http(node, stream, peer).await;
+            tokio::select! {
+                accepted = accepting => match accepted {
+                    Ok(stream) => return serve_http(node, stream, peer).await,
+                    // Whoever goes away without a word only looked whether somebody listens.
+                    Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
+                    Err(_) => node.metrics.handshake(Handshake::TlsFailed),
+                },
+                () = too_late(&node, deadline) => node.metrics.handshake(Handshake::TimedOut),
             }
         }
     }
@@ -161,24 +167,28 @@ impl hyper::service::Service<Request<Incoming>> for Front {
         self.seen.store(true, Ordering::Release);
         let (node, slot) = (Arc::clone(&self.node), Arc::clone(&self.accepted));
         let (client, knock) = self.asker(&request);
+        let method = request.method().clone();
+        let is_upgrade = request.uri().path() == upgrade::PATH;
         if knock.is_refused() {
             let refusal = admission::refusal(Reason::Address);
-            return Box::pin(async move { Ok(respond::last(respond::refused(&refusal))) });
+            return Box::pin(async move {
+                Ok(respond::last(counted(&node, &method, is_upgrade, respond::refused(&refusal))))
+            });
         }
-        let is_upgrade = request.uri().path() == upgrade::PATH;
         self.kept.store(!is_upgrade, Ordering::Release);
         let kept = Arc::clone(&self.kept);
         Box::pin(async move {
             if let Err(refusal) = identify::check_host(&request) {
-                return Ok(respond::refused(&refusal));
+                return Ok(counted(&node, &method, is_upgrade, respond::refused(&refusal)));
             }
             if !is_upgrade {
                 request.extensions_mut().insert(knock);
                 request.extensions_mut().insert(client.address);
                 let response = super::api::serve(Arc::clone(&node), request).await;
-                return Ok(keep_if_there_is_room(&node, response));
+                return Ok(keep_if_there_is_room(&node, counted(&node, &method, false, response)));
             }
             let (response, accepted) = upgrade::answer(&node, &request, client, &knock).await;
+            let response = counted(&node, &method, true, response);
             if accepted.is_none() {
                 kept.store(true, Ordering::Release);
                 return Ok(keep_if_there_is_room(&node, response));
@@ -187,6 +197,16 @@ impl hyper::service::Service<Request<Incoming>> for Front {
             Ok(response)
         })
     }
+}
+
+/// Counts an answer: its route, and what the client was told.
+fn counted(node: &Node, method: &Method, is_upgrade: bool, response: Response<Body>) -> Response<Body> {
+    let matched = response.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    node.metrics.requested(if is_upgrade { Some(upgrade::PATH) } else { matched }, method, response.status());
+    if let Some(code) = response.extensions().get::<ErrorCode>() {
+        node.metrics.told(*code);
+    }
+    response
 }
 
 /// While few places are left, an answer is the last one on its connection.
@@ -265,6 +285,7 @@ async fn serve_http<S: Socket>(node: Arc<Node>, socket: S, peer: Peer) {
             socket.shutdown().await.ok();
         }
         None => {
+            node.metrics.handshake(Handshake::TimedOut);
             if !parts.read_buf.is_empty() {
                 socket.write_all(&respond::timed_out()).await.ok();
             }
@@ -294,7 +315,8 @@ async fn too_late(node: &Node, deadline: Instant) {
 /// The upgrade is answered: from here on the socket is a WebSocket with a lean task of its own.
 fn begin(node: &Arc<Node>, transport: Transport, accepted: Accepted, first: Bytes) {
     let limits = node.chat.limits();
-    let outbox = Outbox::new(transport, usize::try_from(limits.outbox_bytes_max).unwrap_or(usize::MAX));
+    let outbox = Outbox::new(transport, usize::try_from(limits.outbox_bytes_max).unwrap_or(usize::MAX))
+        .counting_drops(node.metrics.outbox_drops.clone());
     let (codec, deflate) = (accepted.codec, accepted.compress);
     let link = Arc::new(Link::new(node.next_connection(), codec, deflate, accepted.client.address, outbox));
     node.connections.insert(link.id, Arc::clone(&link));

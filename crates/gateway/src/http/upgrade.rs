@@ -22,6 +22,7 @@ use hyper::body::{Body as _, Incoming};
 use super::identify::{self, Presented};
 use super::respond;
 use crate::admission::{Knock, Seat, Unauthenticated};
+use crate::metrics::{Handshake, is_of_identity};
 use crate::node::Node;
 use crate::proxies::Client;
 use crate::session::Proof;
@@ -79,15 +80,26 @@ async fn decide(
     knock: &Knock,
 ) -> (Response<Body>, Option<Accepted>) {
     match accept(node, request, client, knock).await {
-        Ok((response, accepted)) => (response, Some(accepted)),
+        Ok((response, accepted)) => {
+            // What is refused on the socket did not get in either.
+            node.metrics.handshake(match &accepted.proof {
+                Proof::Refused(refusal) => Handshake::refused(refusal.code),
+                Proof::None | Proof::Identity(..) => Handshake::Accepted,
+            });
+            (response, Some(accepted))
+        }
         Err(Denied::Refused(refusal)) => {
-            if refusal.code.code() / 10_000 == 2 {
-                node.metrics.auth_failed(refusal.code.name());
+            if is_of_identity(refusal.code) {
+                node.metrics.auth_failed(refusal.code);
                 identify::not_signed_on(Some(client.address), &refusal);
             }
+            node.metrics.handshake(Handshake::refused(refusal.code));
             (respond::refused(&refusal), None)
         }
-        Err(Denied::NoUpgrade) => (no_upgrade(), None),
+        Err(Denied::NoUpgrade) => {
+            node.metrics.handshake(Handshake::Malformed);
+            (no_upgrade(), None)
+        }
     }
 }
 
@@ -187,7 +199,7 @@ fn choose_codec(headers: &HeaderMap) -> Result<(Codec, bool), Refusal> {
 /// Checks every identity that was presented. A refusal is HTTP where the client can read it, and waits for the
 /// socket where it cannot: a browser shows no answer to a failed handshake.
 async fn prove(node: &Arc<Node>, headers: &HeaderMap, address: IpAddr) -> Result<Proof, Refusal> {
-    let Presented { tokens, readable } = identify::presented(node, headers)?;
+    let Presented { tokens, readable } = identify::presented(headers)?;
     if tokens.is_empty() {
         return Ok(Proof::None);
     }
@@ -198,7 +210,7 @@ async fn prove(node: &Arc<Node>, headers: &HeaderMap, address: IpAddr) -> Result
     };
     match proved.await {
         Err(refusal) if !readable => {
-            node.metrics.auth_failed(refusal.code.name());
+            node.metrics.auth_failed(refusal.code);
             identify::not_signed_on(Some(address), &refusal);
             Ok(Proof::Refused(refusal))
         }

@@ -77,9 +77,10 @@ impl Hub {
         }
     }
 
-    /// Shows the largest rooms in the metrics.
+    /// Shows in the metrics how many subscriptions there are, and the largest rooms.
     fn measure(&self) {
         let mut sizes: Vec<(usize, RoomId)> = self.rooms.iter().map(|room| (room.subscribers(), room.id)).collect();
+        self.delivery.metrics.show_subscriptions(sizes.iter().map(|(subscribers, _)| subscribers).sum());
         sizes.sort_unstable_by(|one, other| other.cmp(one));
         sizes.truncate(crate::metrics::LARGEST_ROOMS);
         self.delivery.metrics.show_largest_rooms(&sizes);

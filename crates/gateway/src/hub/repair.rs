@@ -31,6 +31,9 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Hole, Self::Head, Self::Outage];
+
     /// The label.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -13,6 +13,7 @@ use super::frames::Frames;
 use super::lane::SubscriptionId;
 use super::room::{CatchUp, Room};
 use crate::link::Link;
+use crate::metrics::ReplaySource;
 
 /// Events read from the log at a time.
 const PAGE: u64 = 100;
@@ -24,7 +25,7 @@ impl Hub {
     /// Begins a replay; most end at once, since the ring has what is missing. Others go on in a task of their own.
     pub(super) fn begin_replay(self: &Arc<Self>, room: Arc<Room>, id: SubscriptionId, link: Arc<Link>, cursor: Seq) {
         // One connection may begin many: from a point on they wait for its reader.
-        if !link.outbox.is_congested() && room.catch_up(id, &link, cursor) != CatchUp::TooOld {
+        if !link.outbox.is_congested() && room.catch_up(id, &link, cursor, &self.delivery.metrics) != CatchUp::TooOld {
             return;
         }
         let hub = Arc::clone(self);
@@ -44,7 +45,7 @@ impl Hub {
             let read = {
                 let _turn = link.replay_turn.lock().await;
                 link.outbox.drained().await;
-                if room.catch_up(id, link, cursor) != CatchUp::TooOld {
+                if room.catch_up(id, link, cursor, &self.delivery.metrics) != CatchUp::TooOld {
                     return cursor;
                 }
                 self.replay_page(room, id, link, cursor).await
@@ -63,6 +64,6 @@ impl Hub {
     async fn replay_page(&self, room: &Arc<Room>, id: SubscriptionId, link: &Arc<Link>, cursor: Seq) -> Option<Seq> {
         let Ok((events, _)) = self.chat.read_log(room.id, cursor, PAGE).await else { return Some(cursor) };
         let frames: Vec<_> = events.into_iter().map(|event| Arc::new(Frames::new(Arc::new(event)))).collect();
-        room.push_replayed(id, link, cursor, &frames)
+        room.push_replayed(id, link, cursor, &frames, self.delivery.metrics.replayed(ReplaySource::Log))
     }
 }

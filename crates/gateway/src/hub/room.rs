@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use hubbub_protocol::{RoomEvent, RoomEventData, RoomId, Seq, UserId};
 use parking_lot::{Mutex, RwLock};
+use prometheus::IntCounter;
 use tokio::sync::OnceCell;
 
 use super::frames::{Form, Frames, Joined};
@@ -17,7 +18,7 @@ use super::lane::{Lane, Queued, Subscriber, SubscriptionId, frame_count};
 use super::pace::Tick;
 use super::tail::{Hole, RoomTail, Slice};
 use crate::link::Link;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, ReplaySource};
 use crate::outbox::Class;
 pub use view::{Follower, TailView};
 
@@ -321,13 +322,13 @@ impl Room {
     }
 
     /// Pushes what the ring has behind `cursor` and makes the subscription live, in one step with the tail.
-    pub fn catch_up(&self, id: SubscriptionId, link: &Arc<Link>, mut cursor: Seq) -> CatchUp {
+    pub fn catch_up(&self, id: SubscriptionId, link: &Arc<Link>, mut cursor: Seq, metrics: &Metrics) -> CatchUp {
         // Most of it without the lock that the bus waits for; what comes meanwhile is little.
         let rest = match self.tail.lock().since(cursor) {
             Slice::Rest(rest) => rest,
             Slice::TooOld => return CatchUp::TooOld,
         };
-        match self.push_replayed(id, link, cursor, &rest) {
+        match self.push_replayed(id, link, cursor, &rest, metrics.replayed(ReplaySource::Ring)) {
             Some(reached) => cursor = reached,
             None => return CatchUp::Ended,
         }
@@ -340,6 +341,7 @@ impl Room {
         let mut replaying = self.replaying.lock();
         let Some(Replaying { member, ends_at, .. }) = replaying.remove(&id) else { return CatchUp::Ended };
         if let Some((bytes, count)) = Joined::new(&rest).within(cursor, ends_at, Form::of(link)) {
+            metrics.replayed(ReplaySource::Ring).inc_by(count as u64);
             link.outbox.push_joined(bytes, frame_count(count), Class::Paced);
         }
         if ends_at != Seq::MAX {
@@ -351,13 +353,15 @@ impl Room {
         CatchUp::Live
     }
 
-    /// Pushes a part of a replay and says how far it has come; none when the subscription has ended.
+    /// Pushes a part of a replay and says how far it has come; none when the subscription has ended. What is pushed is
+    /// added to `replayed`.
     pub fn push_replayed(
         &self,
         id: SubscriptionId,
         link: &Arc<Link>,
         cursor: Seq,
         frames: &[Arc<Frames>],
+        replayed: &IntCounter,
     ) -> Option<Seq> {
         let joined = Joined::new(frames);
         let mut replaying = self.replaying.lock();
@@ -367,6 +371,7 @@ impl Room {
         let found = departures.find(|departure| member.is_ended_by(*departure));
         let ends_at = found.map_or(*ends_at, |departure| departure.seen.min(*ends_at));
         if let Some((bytes, count)) = joined.within(cursor, ends_at, Form::of(link)) {
+            replayed.inc_by(count as u64);
             link.outbox.push_joined(bytes, frame_count(count), Class::Paced);
         }
         if joined.last() >= ends_at {

@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, Registry};
 
 use super::Unreadable;
+use crate::metrics::declared;
 
 /// One line of the log in so long a time.
 const LOG_EVERY: Duration = Duration::from_secs(10);
@@ -27,15 +28,8 @@ impl ProxyMetrics {
     /// # Errors
     /// When a name is registered already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let refusals =
-            Opts::new("hubbub_proxy_refusals_total", "Sockets of trusted proxies closed for their PROXY header.");
-        let refusals = IntCounterVec::new(refusals, &["reason"])?;
-        registry.register(Box::new(refusals.clone()))?;
-        let unnamed_clients = IntCounter::new(
-            "hubbub_proxy_unnamed_clients_total",
-            "WebSockets of trusted proxies that did not name the client, which is then not counted by address.",
-        )?;
-        registry.register(Box::new(unnamed_clients.clone()))?;
+        let refusals = declared::PROXY_REFUSALS.counts(registry)?;
+        let unnamed_clients = declared::PROXY_UNNAMED.count(registry)?;
         let refusals = Unreadable::ALL.map(|reason| refusals.with_label_values(&[reason.name()]));
         Ok(Self { refusals, unnamed_clients, logged: Mutex::default() })
     }

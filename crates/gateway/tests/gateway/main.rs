@@ -18,6 +18,7 @@ mod identity;
 mod keys;
 mod limits;
 mod messages;
+mod metrics;
 mod ops;
 mod phases;
 mod places;

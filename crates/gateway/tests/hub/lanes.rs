@@ -57,7 +57,7 @@ async fn a_room_that_was_huge_is_as_quick_as_any_small_one() {
     let ids: Vec<_> = (0..=LANE_SUBSCRIBERS_MAX * 8).map(|_| next_subscription_id()).collect();
     for id in &ids {
         room.enter(*id, Membership { user: by.id, seen: 1 }, &client.link);
-        assert_eq!(room.catch_up(*id, &client.link, 1), CatchUp::Live);
+        assert_eq!(room.catch_up(*id, &client.link, 1, &delivery.metrics), CatchUp::Live);
     }
     for id in &ids[1..] {
         assert!(room.unsubscribe(*id, &client.link));

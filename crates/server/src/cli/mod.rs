@@ -10,6 +10,7 @@ mod chat;
 mod check;
 mod config;
 mod health;
+mod metrics;
 mod migrate;
 mod moving;
 mod numbered;
@@ -48,6 +49,9 @@ enum Command {
     /// Check, show or explain the configuration.
     #[command(subcommand)]
     Config(config::Command),
+    /// Explain the metrics.
+    #[command(subcommand)]
+    Metrics(metrics::Command),
     /// Apply the migrations that the database lacks.
     Migrate(migrate::Options),
     /// Copy a database to another engine or server, with its history.
@@ -80,6 +84,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Chat(args) => return talk(args),
         Command::Serve(settings) => serve(&settings),
         Command::Config(command) => config::run(command),
+        Command::Metrics(command) => metrics::run(&command),
         Command::Migrate(options) => block_on(migrate::run(options)),
         Command::Move(options) => block_on(moving::run(options)),
         Command::Backup(options) => block_on(backup::run(options)),

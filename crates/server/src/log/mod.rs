@@ -13,6 +13,7 @@ use std::panic::PanicHookInfo;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use hubbub_metrics::{Metric, few, metrics};
 use prometheus::Registry;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::Targets;
@@ -24,6 +25,18 @@ use crate::config::{Log as Settings, LogFormat};
 use line::Form;
 use sampling::Sampling;
 use sink::Sink;
+
+metrics! {
+    /// What is told of the log.
+    pub(crate) METRICS:
+    static DROPPED = Metric::counter(
+        "hubbub_log_lines_dropped_total", "Log lines that were lost.",
+        "`full`: the reader of the log is too slow; `sink`: it is gone, or its disk is full. The node goes on.")
+        .by(&[few("cause", || vec!["full", "sink"])]);
+    static SUPPRESSED = Metric::counter(
+        "hubbub_log_lines_suppressed_total", "Repeated log lines that were left out and told as a count.",
+        "Something complains all the time: the log names it once.");
+}
 
 /// How long the end of the process waits for its last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);

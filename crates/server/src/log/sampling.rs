@@ -41,8 +41,7 @@ pub(super) struct LeftOut {
 
 impl Sampling {
     pub(super) fn new(repeats_max: u64) -> prometheus::Result<Self> {
-        let help = "Repeated log lines that were left out and told as a count.";
-        let suppressed = IntCounter::new("hubbub_log_lines_suppressed_total", help)?;
+        let suppressed = super::SUPPRESSED.unregistered_count()?;
         Ok(Self { repeats_max: AtomicU64::new(repeats_max), places: Mutex::default(), suppressed })
     }
 

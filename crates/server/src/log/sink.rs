@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use prometheus::{IntCounter, IntCounterVec, Opts};
+use prometheus::{IntCounter, IntCounterVec};
 
 use super::line::Form;
 use super::sampling::Sampling;
@@ -54,9 +54,7 @@ struct Counts {
 
 impl Counts {
     fn new() -> prometheus::Result<Self> {
-        let help = "Log lines that were lost: `full` while the reader of the log is too slow, `sink` while it is gone or its \
-                    disk is full.";
-        let dropped = IntCounterVec::new(Opts::new("hubbub_log_lines_dropped_total", help), &["cause"])?;
+        let dropped = super::DROPPED.unregistered_counts()?;
         let [full, unwritten] = ["full", "sink"].map(|cause| dropped.with_label_values(&[cause]));
         let (waiting_lines, waiting_bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Ok(Self { waiting_lines, waiting_bytes, dropped, full, unwritten, untold: AtomicU64::new(0) })

@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use parts::{bus_config, make_data_folder, open_store, store_config};
+pub(crate) use reload::METRICS as RELOAD_METRICS;
 
 use crate::config::{Config, Given, Loaded, TlsMode};
 use crate::failure::{Failure, one_line};
@@ -60,7 +61,8 @@ pub(crate) fn run(given: Given, loaded: Loaded) -> Result<(), Failure> {
 async fn live(name: String, given: Given, loaded: Loaded, log: Log) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
     let hang_up = signals::hang_up()?;
-    let registry = metrics::registry().map_err(|error| Failure::Refused(error.to_string()))?;
+    let registry = metrics::registry(parts::database_file(&loaded.config));
+    let registry = registry.map_err(|error| Failure::Refused(error.to_string()))?;
     log.register(&registry).map_err(|error| Failure::Refused(error.to_string()))?;
     let health = Health::new(registry.clone(), loaded.show_json());
     let stop_ops = CancellationToken::new();

@@ -2,7 +2,7 @@
 //!
 //! Must never hold a default of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hubbub_bus::BusConfig;
@@ -85,6 +85,13 @@ fn tls(config: &Config) -> GatewayTls {
             GatewayTls::SelfSigned { folder: Some(config.data_folder.join(TLS_FOLDER)) }
         }
     }
+}
+
+/// The SQLite file, if the database is one.
+pub(super) fn database_file(config: &Config) -> Option<PathBuf> {
+    // What stands behind the path are settings of the driver.
+    let file = config.database.url.expose().strip_prefix("sqlite://")?.split('?').next()?;
+    Some(PathBuf::from(file))
 }
 
 /// Makes the data folder where something will be kept in it: before anybody else does, who would let others read it.

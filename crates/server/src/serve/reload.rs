@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use hubbub_chat::{ChatConfig, TokenConfig};
 use hubbub_gateway::Health;
+use hubbub_metrics::{Metric, few, metrics};
 use hubbub_protocol::Timestamp;
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounterVec, IntGauge, Registry};
 use serde_json::json;
 use tokio::signal::unix::Signal;
 
@@ -245,6 +246,25 @@ fn content_of(file: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+metrics! {
+    /// What is told of the configuration while the node runs.
+    pub(crate) METRICS:
+    static RELOADS = Metric::counter(
+        "hubbub_config_reloads_total", "Readings of the configuration while the node runs.",
+        "`refused` has a mistake in it, which the log names; the node goes on as before.")
+        .by(&[few("outcome", || vec!["applied", "unchanged", "refused"])]);
+    static RELOAD_SUCCESS = Metric::gauge(
+        "hubbub_config_reload_success", "1 while the newest configuration is in use, 0 while it is refused.",
+        "A node at 0 would not start again with what is there now.");
+    static RELOADED_AT = Metric::gauge(
+        "hubbub_config_reload_timestamp_seconds",
+        "When a configuration was taken over last, the start included, in seconds since 1970.",
+        "Whether all nodes have the newest one.");
+    static NEEDS_RESTART = Metric::gauge(
+        "hubbub_config_needs_restart", "Settings whose new value waits for a restart of the node.",
+        "Which nodes are to be restarted.");
+}
+
 /// What the metrics tell of it.
 struct Figures {
     success: IntGauge,
@@ -255,34 +275,11 @@ struct Figures {
 
 impl Figures {
     fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let gauge = |name: &str, help: &str| {
-            let gauge = IntGauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            prometheus::Result::Ok(gauge)
-        };
-        let readings = Opts::new(
-            "hubbub_config_reloads_total",
-            "Readings of the configuration while the node runs: `applied`, `unchanged`, or `refused` with a mistake in it.",
-        );
-        let readings = IntCounterVec::new(readings, &["outcome"])?;
-        registry.register(Box::new(readings.clone()))?;
-        for outcome in ["applied", "unchanged", "refused"] {
-            readings.with_label_values(&[outcome]);
-        }
         let figures = Self {
-            success: gauge(
-                "hubbub_config_reload_success",
-                "1 while the newest configuration is in use, 0 while it is refused.",
-            )?,
-            readings,
-            taken_at: gauge(
-                "hubbub_config_reload_timestamp_seconds",
-                "When a configuration was taken over last, the start included.",
-            )?,
-            needs_restart: gauge(
-                "hubbub_config_needs_restart",
-                "Settings whose new value waits for a restart of the node.",
-            )?,
+            success: RELOAD_SUCCESS.level(registry)?,
+            readings: RELOADS.counts(registry)?,
+            taken_at: RELOADED_AT.level(registry)?,
+            needs_restart: NEEDS_RESTART.level(registry)?,
         };
         figures.success.set(1);
         figures.taken_at.set(Timestamp::now().secs());

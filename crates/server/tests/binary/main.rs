@@ -10,6 +10,7 @@ mod keeping;
 mod kubernetes;
 mod logging;
 mod many;
+mod metrics;
 mod precedence;
 mod refusals;
 mod reloading;

@@ -10,10 +10,11 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions};
 use sqlx::query::{Query, QueryAs};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Transaction};
 
-use super::Pools;
+use super::{Pools, Source};
 use crate::bulk::{Cell, Column, Rows};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::fault::{Class, Fault};
+use crate::metrics::{Metrics, PoolName};
 
 /// The engine that the files of `shared` are compiled for.
 pub(crate) type Db = sqlx::Postgres;
@@ -148,9 +149,10 @@ pub(crate) fn pool(options: &PgConnectOptions, connections: u32, usage: Use) -> 
         .connect_lazy_with(options.clone())
 }
 
-pub(crate) fn pools(options: &PgConnectOptions, connections: u32, usage: Use) -> Pools<Db> {
-    let reads = pool(options, connections.max(2) - 1, usage);
-    Pools { appends: pool(options, 1, usage), directory: reads.clone(), reads }
+pub(crate) fn pools(options: &PgConnectOptions, connections: u32, usage: Use, metrics: &Metrics) -> Pools<Db> {
+    let reads = Source::new(pool(options, connections.max(2) - 1, usage), metrics.waits(PoolName::Reads));
+    let appends = Source::new(pool(options, 1, usage), metrics.waits(PoolName::Writes));
+    Pools { appends, directory: reads.clone(), reads }
 }
 
 /// Begins a transaction that writes.

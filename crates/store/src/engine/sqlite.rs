@@ -14,10 +14,11 @@ use sqlx::query::{Query, QueryAs};
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, Transaction};
 
-use super::Pools;
+use super::{Pools, Source};
 use crate::bulk::{Cell, Column, Rows};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::fault::{Class, Fault};
+use crate::metrics::{Metrics, PoolName};
 
 /// The engine that the files of `shared` are compiled for.
 pub(crate) type Db = sqlx::Sqlite;
@@ -126,9 +127,10 @@ fn pool(options: &SqliteConnectOptions, connections: u32) -> sqlx::SqlitePool {
         .connect_lazy_with(options.clone())
 }
 
-pub(crate) fn pools(options: &SqliteConnectOptions, connections: u32) -> Pools<Db> {
-    let writer = pool(options, 1);
+pub(crate) fn pools(options: &SqliteConnectOptions, connections: u32, metrics: &Metrics) -> Pools<Db> {
+    let writer = Source::new(pool(options, 1), metrics.waits(PoolName::Writes));
     let reads = pool(&options.clone().pragma("query_only", "on"), connections.max(2) - 1);
+    let reads = Source::new(reads, metrics.waits(PoolName::Reads));
     Pools { appends: writer.clone(), directory: writer, reads }
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Engine, Lease};
+use crate::engine::{Engine, Lease, Source};
 
 /// How often a connection is made sure of. A move looks at its beginning and at its end.
 const PACE: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ pub(crate) async fn stay_in_sight(engine: &Arc<Engine>) {
 }
 
 /// Takes a connection, which the pool tries when it lay idle, and gives it back.
-async fn touch(pool: &sqlx::PgPool) {
+async fn touch(pool: &Source<sqlx::Postgres>) {
     let touched = match Lease::acquire(pool).await {
         Ok(lease) => lease.settle(Ok(())),
         Err(error) => Err(error),

@@ -6,6 +6,7 @@ mod codes;
 mod layers;
 mod limits;
 mod links;
+mod named;
 mod names;
 mod prints;
 mod ratchet;
@@ -22,7 +23,7 @@ use crate::tidy::tree::Tree;
 const RATCHET: &str = "crates/xtask/tidy-ratchet.toml";
 
 /// One place where the tree breaks a rule.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Violation {
     path: String,
     /// From 1; 0 when the whole file is meant.
@@ -37,7 +38,7 @@ impl Violation {
 }
 
 /// The rules that need nothing but the files themselves.
-const RULES: [fn(&Tree) -> Vec<Violation>; 8] = [
+const RULES: [fn(&Tree) -> Vec<Violation>; 13] = [
     limits::module_docs,
     limits::file_lengths,
     names::forbidden,
@@ -46,6 +47,11 @@ const RULES: [fn(&Tree) -> Vec<Violation>; 8] = [
     links::unresolved,
     layers::versions_outside_the_workspace,
     layers::wrong_direction,
+    named::unknown_metrics,
+    named::unknown_variables,
+    named::unknown_keys,
+    named::unknown_ports,
+    named::unknown_paths,
 ];
 
 /// Checks the whole tree and fails when any rule is broken.
