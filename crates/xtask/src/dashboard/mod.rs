@@ -51,7 +51,9 @@ fn compose(source: &str) -> Result<Value> {
         let title = text_of(row, "title")?;
         let position = json!({ "x": 0, "y": top, "w": COLUMNS, "h": 1 });
         let id = panels.len() + 1;
-        panels.push(json!({ "id": id, "type": "row", "title": title, "collapsed": false, "gridPos": position, "panels": [] }));
+        panels.push(
+            json!({ "id": id, "type": "row", "title": title, "collapsed": false, "gridPos": position, "panels": [] }),
+        );
         top += 1;
         let (mut left, mut height) = (0, 0);
         for panel in tables(row, "panel").with_context(|| format!("row `{title}`"))? {
@@ -212,7 +214,9 @@ mod tests {
     use super::*;
 
     fn panel(more: &str) -> String {
-        format!("[[row]]\ntitle = 'Row'\n[[row.panel]]\ntitle = 'T'\nabout = 'A'\nunit = 's'\nqueries = [['l', 'up{{@, a=\"b\"}}[@]']]\n{more}\n")
+        format!(
+            "[[row]]\ntitle = 'Row'\n[[row.panel]]\ntitle = 'T'\nabout = 'A'\nunit = 's'\nqueries = [['l', 'up{{@, a=\"b\"}}[@]']]\n{more}\n"
+        )
     }
 
     #[test]
@@ -220,7 +224,11 @@ mod tests {
         let more = "[[row.panel]]\ntitle = 'U'\nabout = 'A'\nunit = 's'\nwidth = 17\nqueries = []";
         let dashboard = compose(&panel(more)).expect("composed");
         assert_eq!(dashboard["panels"][1]["gridPos"], json!({ "x": 0, "y": 1, "w": 8, "h": 8 }));
-        assert_eq!(dashboard["panels"][2]["gridPos"], json!({ "x": 0, "y": 9, "w": 17, "h": 8 }), "no room on the right");
+        assert_eq!(
+            dashboard["panels"][2]["gridPos"],
+            json!({ "x": 0, "y": 9, "w": 17, "h": 8 }),
+            "no room on the right"
+        );
         let query = &dashboard["panels"][1]["targets"][0];
         assert_eq!(query["expr"], format!("up{{{SELECTED}, a=\"b\"}}[{INTERVAL}]"));
         assert_eq!(query["legendFormat"], "l");

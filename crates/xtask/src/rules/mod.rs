@@ -85,5 +85,10 @@ fn pages(project: &Project) -> Result<Vec<String>> {
     let entries = fs::read_dir(project.path(RUNBOOK)).with_context(|| format!("cannot list {RUNBOOK}"))?;
     let files = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
     let files: Vec<String> = files.collect::<std::io::Result<_>>()?;
-    Ok(files.iter().filter_map(|file| file.strip_suffix(".md")).filter(|name| *name != "README").map(str::to_owned).collect())
+    Ok(files
+        .iter()
+        .filter_map(|file| file.strip_suffix(".md"))
+        .filter(|name| *name != "README")
+        .map(str::to_owned)
+        .collect())
 }

@@ -108,8 +108,10 @@ async fn play(
     say(&format!("its page: {}", page(root, &alert)?));
     let (path, part) = fault.seen;
     let ops_port = cluster.members[0].node.ops_port;
-    wait(&format!("{path} shows {part}"), async || Ok(http::get(ops_port, path).await?.body.contains(part).then_some(())))
-        .await?;
+    wait(&format!("{path} shows {part}"), async || {
+        Ok(http::get(ops_port, path).await?.body.contains(part).then_some(()))
+    })
+    .await?;
     say(&format!("the first node's {path} has {part}"));
     (fault.end)(cluster)?;
     say("over");

@@ -53,7 +53,8 @@ pub(crate) async fn run(root: &Path, out: &Path) -> Result<()> {
     let config = config.unlimited().with("HUBBUB_LIMITS_USER_SENDS_PER_MINUTE", SENDS_PER_MINUTE);
     let mut cluster = Cluster::start(config).await?;
     let ports: Vec<u16> = cluster.members.iter().map(|member| member.node.ops_port).collect();
-    let prometheus = Prometheus::start(cluster.folder(), &ports, Some(&root.join("deploy/prometheus/alerts.yml"))).await?;
+    let prometheus =
+        Prometheus::start(cluster.folder(), &ports, Some(&root.join("deploy/prometheus/alerts.yml"))).await?;
     let (from, began) = (now()?, Instant::now());
     play(&mut cluster, began).await?;
     let (to, mut panels, mut empty) = (now()?, Vec::new(), Vec::new());
