@@ -2,6 +2,8 @@
 //!
 //! Must never know a key: it prints the table.
 
+use serde_json::{Value, json};
+
 use super::Config;
 use super::keys::{KEYS, Key};
 
@@ -37,6 +39,7 @@ ops port shows what is in use; `hubbub_config_reload_success` is 0 while the new
 
 - Limits of frames, commands, heartbeats and outboxes hold for connections that begin after the change; rates, pages, bodies
   and subscriptions for the next command of everybody.
+- Trusted proxies, origins and what may be agreed to in a handshake hold for sockets that come after the change.
 - Nobody who is in is closed by a smaller limit; it counts for whoever comes next.
 - A drain that has begun goes on as it began.
 - The certificate and key of `tls.mode = \"files\"` are read again by themselves, also when the configuration stays as it is.
@@ -70,6 +73,16 @@ pub(crate) fn reference() -> String {
         text += &row(key, &defaults);
     }
     text
+}
+
+/// The same for programs: each key with what a JSON Schema says of its value.
+pub(crate) fn reference_json() -> Value {
+    let keys = KEYS.iter().map(|key| {
+        let mut schema = key.kind.schema();
+        schema["description"] = key.doc.into();
+        json!({ "path": key.path, "secret": key.secret, "schema": schema })
+    });
+    json!({ "keys": keys.collect::<Vec<_>>() })
 }
 
 fn row(key: &Key, defaults: &Config) -> String {

@@ -7,6 +7,7 @@ mod compose;
 mod deployed;
 mod draining;
 mod keeping;
+mod kubernetes;
 mod logging;
 mod many;
 mod precedence;
