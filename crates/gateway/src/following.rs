@@ -16,6 +16,7 @@ use crate::hub::{Beginning, From, Membership};
 use crate::link::Link;
 use crate::node::Node;
 use crate::session::Session;
+use crate::traced::to_wire;
 
 /// Rooms of one resume that are looked up at the same time.
 const RESUME_AT_A_TIME: usize = 16;
@@ -89,7 +90,7 @@ pub(crate) async fn resume(
                     beginnings.push(beginning);
                     ResumedRoom::Subscribed(subscribed)
                 }
-                Err(refusal) => ResumedRoom::Refused { err: refusal.to_wire() },
+                Err(refusal) => ResumedRoom::Refused { err: to_wire(&refusal) },
             },
         ));
     }

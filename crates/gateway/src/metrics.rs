@@ -5,13 +5,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use hubbub_protocol::{Command, RoomId};
+use hubbub_protocol::{Command, RoomId, TraceContext};
 use parking_lot::Mutex;
+use prometheus::proto::LabelPair;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 use crate::admission::Reason;
+use crate::exemplar::{Exemplar, Exemplars};
 use crate::hub::Cause;
 use crate::proxies::ProxyMetrics;
 
@@ -22,12 +24,17 @@ pub const LARGEST_ROOMS: usize = 10;
 const LATENCY_BUCKETS: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// The histograms that have exemplars.
+const DELIVERY_SECONDS: &str = "hubbub_delivery_seconds";
+const COMMAND_SECONDS: &str = "hubbub_command_seconds";
+
 /// Children of one command.
 struct CommandMetrics {
     ok: IntCounter,
     refused: IntCounter,
     failed: IntCounter,
     seconds: Histogram,
+    exemplars: Exemplars,
 }
 
 /// How a command ended.
@@ -53,6 +60,7 @@ pub struct Metrics {
     pub deliveries: IntCounter,
     /// From commit to socket.
     pub delivery_seconds: Histogram,
+    delivery_exemplars: Exemplars,
     repairs: [IntCounter; 3],
     /// Bytes that wait in all outboxes.
     pub outbox_bytes: IntGauge,
@@ -103,7 +111,7 @@ impl Metrics {
             registry.register(Box::new(counters.clone()))?;
             Ok(counters)
         };
-        let delivery = HistogramOpts::new("hubbub_delivery_seconds", "From commit to socket.");
+        let delivery = HistogramOpts::new(DELIVERY_SECONDS, "From commit to socket.");
         let delivery_seconds = Histogram::with_opts(delivery.buckets(LATENCY_BUCKETS.to_vec()))?;
         registry.register(Box::new(delivery_seconds.clone()))?;
         let room = Opts::new("hubbub_room_connections", "Connections that follow a room, for the largest rooms.");
@@ -127,6 +135,7 @@ impl Metrics {
             commands: command_metrics(registry)?,
             deliveries: counter("hubbub_deliveries_total", "Events that reached a socket.")?,
             delivery_seconds,
+            delivery_exemplars: Exemplars::of(LATENCY_BUCKETS),
             repairs: [Cause::Hole, Cause::Head, Cause::Outage].map(|cause| repairs.with_label_values(&[cause.name()])),
             outbox_bytes: gauge("hubbub_outbox_bytes", "Bytes that wait for slow sockets.")?,
             slow_closes: counter("hubbub_slow_closes_total", "Connections closed as too slow.")?,
@@ -177,6 +186,29 @@ impl Metrics {
             CommandOutcome::Failed => command.failed.inc(),
         }
         command.seconds.observe(seconds);
+        if let Some(trace) = hubbub_trace::recorded() {
+            command.exemplars.keep(seconds, trace);
+        }
+    }
+
+    /// Counts an event that was delivered so long after its commit.
+    pub fn delivered(&self, seconds: f64, trace: Option<&TraceContext>) {
+        self.delivery_seconds.observe(seconds);
+        if let Some(trace) = trace {
+            self.delivery_exemplars.keep(seconds, *trace);
+        }
+    }
+
+    /// The latest recorded trace of each bucket of this histogram; empty where none are kept.
+    #[must_use]
+    pub fn exemplars(&self, histogram: &str, labels: &[LabelPair]) -> Vec<Option<Exemplar>> {
+        match (histogram, labels) {
+            (DELIVERY_SECONDS, _) => self.delivery_exemplars.latest(),
+            (COMMAND_SECONDS, [cmd]) => {
+                self.commands.get(cmd.value()).map(|command| command.exemplars.latest()).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// The counter of repaired events.
@@ -211,7 +243,7 @@ fn command_metrics(registry: &Registry) -> Result<HashMap<&'static str, CommandM
     let commands = Opts::new("hubbub_commands_total", "Commands by name and outcome, over WebSocket and HTTP.");
     let commands = IntCounterVec::new(commands, &["cmd", "outcome"])?;
     registry.register(Box::new(commands.clone()))?;
-    let seconds = HistogramOpts::new("hubbub_command_seconds", "From a command to its reply.");
+    let seconds = HistogramOpts::new(COMMAND_SECONDS, "From a command to its reply.");
     let seconds = HistogramVec::new(seconds.buckets(LATENCY_BUCKETS.to_vec()), &["cmd"])?;
     registry.register(Box::new(seconds.clone()))?;
     let child = |name: &'static str| CommandMetrics {
@@ -219,6 +251,7 @@ fn command_metrics(registry: &Registry) -> Result<HashMap<&'static str, CommandM
         refused: commands.with_label_values(&[name, "refused"]),
         failed: commands.with_label_values(&[name, "failed"]),
         seconds: seconds.with_label_values(&[name]),
+        exemplars: Exemplars::of(LATENCY_BUCKETS),
     };
     Ok(Command::NAMES.iter().copied().chain([UNKNOWN]).map(|name| (name, child(name))).collect())
 }

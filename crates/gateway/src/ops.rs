@@ -30,6 +30,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
+use prometheus::proto::LabelPair;
 use prometheus::{Encoder, Registry, TextEncoder};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -40,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::Reason;
 use crate::http::respond;
 use crate::node::Node;
+use crate::openmetrics;
 use crate::pulse::Pulse;
 
 /// Connections at a time: probes and scrapers are few.
@@ -246,10 +248,17 @@ async fn drain(State(health): State<Arc<Health>>, headers: HeaderMap) -> Respons
     respond::json(StatusCode::ACCEPTED, &json!({ "status": "draining" }))
 }
 
-async fn metrics(State(health): State<Arc<Health>>) -> Result<Response, Infallible> {
+async fn metrics(State(health): State<Arc<Health>>, headers: HeaderMap) -> Result<Response, Infallible> {
     if let Some(node) = health.node.get() {
         let waiting: usize = node.connections.iter().map(|link| link.outbox.waiting_bytes()).sum();
         node.metrics.outbox_bytes.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+    if openmetrics::is_accepted(&headers) {
+        let exemplars = |name: &str, labels: &[LabelPair]| {
+            health.node.get().map(|node| node.metrics.exemplars(name, labels)).unwrap_or_default()
+        };
+        let text = openmetrics::encode(&health.registry.gather(), exemplars);
+        return Ok(([(CONTENT_TYPE, openmetrics::CONTENT_TYPE)], text).into_response());
     }
     let mut text = Vec::new();
     if let Err(error) = TextEncoder::new().encode(&health.registry.gather(), &mut text) {

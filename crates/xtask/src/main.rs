@@ -10,14 +10,17 @@ mod bench;
 mod ci;
 mod clean;
 mod cluster;
+mod compose;
 mod dashboard;
 mod doctor;
 mod fuzz;
 mod generate;
+mod k8s;
 mod levels;
 mod login;
 mod node;
 mod observe;
+mod otlp;
 mod process;
 mod project;
 mod prove;
@@ -47,6 +50,8 @@ enum Command {
     Run(node::Options),
     /// Redis, PostgreSQL, HAProxy and three nodes on this machine; Ctrl-C stops all of it.
     Cluster(cluster::Options),
+    /// docker-compose.yml with real containers: starts, kills and rolls nodes, and removes all of it (two minutes).
+    Compose(compose::Options),
     /// Every test; installs what it needs. The level `web` comes with the browser client.
     Test {
         /// One level only.
@@ -57,7 +62,9 @@ enum Command {
     Ci(ci::Options),
     /// The house rules: lengths, names, prints, codes, links, manifests.
     Tidy,
-    /// The alerts and the dashboard: cases played by promtool, pages, queries, names of metrics; 2 s.
+    /// The Helm chart: lint, every combination, schemas of several Kubernetes versions; 1 min once Helm is built (2 min).
+    K8s(k8s::Options),
+    /// The alerts and the dashboard: cases played by promtool, pages, queries, names of metrics; 4 s.
     Rules,
     /// Print the Grafana dashboard; `generate` writes it to deploy/grafana/hubbub.json.
     Dashboard,
@@ -90,6 +97,9 @@ enum Command {
     },
     /// Run one fuzz target, or all of them; `fuzz list` names them. Needs a nightly toolchain.
     Fuzz(fuzz::Options),
+    /// Check what nodes export as traces with the OpenTelemetry Collector's own receiver. Needs Go; takes
+    /// about a minute, the first time some minutes more to build the receiver.
+    Otlp,
     /// What this machine has and what is missing.
     Doctor,
     /// Remove the project's own leftovers: scratch folders and the data of `run`.
@@ -112,9 +122,11 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Run(options) => node::run(&project, &options),
         Command::Cluster(options) => cluster::run(&project, &options),
+        Command::Compose(options) => compose::run(&project, &options),
         Command::Test { only } => levels::run(&project, only),
         Command::Ci(options) => ci::run(&project, &options),
         Command::Tidy => tidy::run(&project),
+        Command::K8s(options) => k8s::run(&project, &options),
         Command::Rules => rules::run(&project),
         Command::Dashboard => dashboard::text(&project).map(|text| println!("{text}")),
         Command::Generate { check } => generate::run(&project, check),
@@ -122,6 +134,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Prove { args } => prove::run(&project, &args),
         Command::Observe { what } => observe::run(&project, what),
         Command::Fuzz(options) => fuzz::run(&project, &options),
+        Command::Otlp => otlp::run(&project),
         Command::Doctor => doctor::run(&project),
         Command::Clean => clean::run(&project),
     }

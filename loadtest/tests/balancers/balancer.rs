@@ -117,7 +117,10 @@ fn command(kind: Kind, folder: &Path, file: &Path) -> Result<Command> {
             command.arg(find_program("haproxy", "haproxy", &[])?).args(["-W", "-f"]).arg(file);
         }
         Kind::Nginx => {
-            command.arg(find_program("nginx", "nginx", &[])?).args(["-e", "stderr", "-g", "daemon off;", "-c"]).arg(file);
+            command
+                .arg(find_program("nginx", "nginx", &[])?)
+                .args(["-e", "stderr", "-g", "daemon off;", "-c"])
+                .arg(file);
         }
         Kind::Caddy => {
             command.arg(find_program("caddy", "caddy", &[])?);

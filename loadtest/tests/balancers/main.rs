@@ -100,8 +100,9 @@ async fn run(kind: Kind, environment: &[(&str, &str)]) -> Outcome {
     load.wait(LIMIT).await.expect("it ends");
     let log = balancer.log();
     assert!(balancer.has_reloaded(), "it was not reloaded: {log}");
-    let report = File::open(folder.path().join("report.json"))
-        .unwrap_or_else(|_| panic!("no report: {}", fs::read_to_string(folder.path().join("load.log")).unwrap_or_default()));
+    let report = File::open(folder.path().join("report.json")).unwrap_or_else(|_| {
+        panic!("no report: {}", fs::read_to_string(folder.path().join("load.log")).unwrap_or_default())
+    });
     Outcome { report: serde_json::from_reader(report).expect("of the known form"), log }
 }
 
@@ -110,9 +111,9 @@ fn start_load(folder: &TempDir, balancer: &Balancer) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub-load"));
     command.args(["run", "smoke", "--insecure", "--quiet", "--url", &format!("wss://127.0.0.1:{}", balancer.port)]);
     command.arg("--tokens").arg(folder.path().join("tokens.txt")).arg("--json").arg(folder.path().join("report.json"));
-    command.args(["--connections", &CLIENTS.to_string(), "--rate", "100", "--duration", "6s", "--set", "warmup=1s"]);
+    command.args(["--connections", &CLIENTS.to_string(), "--rate", "100", "--duration", "5s", "--set", "warmup=1s"]);
     command.args((1..=ADDRESSES).flat_map(|number| ["--source-address".to_owned(), source(number)]));
-    command.arg("--at").arg(format!("2s={}", balancer.reload));
+    command.arg("--at").arg(format!("1s={}", balancer.reload));
     Process::start("hubbub-load", command, &folder.path().join("load.log")).expect("it starts")
 }
 
@@ -127,7 +128,7 @@ fn expected_addresses() -> BTreeMap<String, u32> {
 
 /// How many connections of each address the node sees.
 async fn addresses(ops_port: u16) -> BTreeMap<String, u32> {
-    let body = http::get(ops_port, "/debug/connections").await.expect("an answer").body;
+    let body = http::get(ops_port, "/debug/connections?limit=1000").await.expect("an answer").body;
     let body: Value = serde_json::from_str(&body).expect("JSON");
     let mut addresses = BTreeMap::new();
     for connection in body["connections"].as_array().expect("connections") {

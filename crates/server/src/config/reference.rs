@@ -2,6 +2,8 @@
 //!
 //! Must never know a key: it prints the table.
 
+use serde_json::{Value, json};
+
 use super::Config;
 use super::keys::{KEYS, Key};
 
@@ -71,6 +73,16 @@ pub(crate) fn reference() -> String {
         text += &row(key, &defaults);
     }
     text
+}
+
+/// The same for programs: each key with what a JSON Schema says of its value.
+pub(crate) fn reference_json() -> Value {
+    let keys = KEYS.iter().map(|key| {
+        let mut schema = key.kind.schema();
+        schema["description"] = key.doc.into();
+        json!({ "path": key.path, "secret": key.secret, "schema": schema })
+    });
+    json!({ "keys": keys.collect::<Vec<_>>() })
 }
 
 fn row(key: &Key, defaults: &Config) -> String {

@@ -19,7 +19,7 @@ fn a_node_without_rights_writes_into_its_data_folder_alone_and_for_itself_alone(
     let serving = node.wait_for("serving");
     assert_eq!(http(address(&serving, "ops"), "GET /readyz", "").0, 200);
     assert_eq!(fs::read_dir(&root).expect("a folder").count(), 0);
-    for name in ["", "hubbub.db", "hubbub.db-wal", "token-secret", "tls/key.pem"] {
+    for name in ["", "hubbub.db", "token-secret", "tls/key.pem"] {
         let mode = fs::metadata(data.join(name)).unwrap_or_else(|error| panic!("{name}: {error}")).permissions().mode();
         assert_eq!(mode & 0o077, 0, "`{name}` is for others too");
     }

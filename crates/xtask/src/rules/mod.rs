@@ -76,7 +76,8 @@ fn check_queries(project: &Project, queries: &[(String, String)]) -> Result<()> 
 
 /// A query as it is when everything was chosen.
 fn fill_in(query: &str) -> String {
-    query.replace("$__rate_interval", "1m").replace("$namespace", ".*").replace("$job", ".*").replace("$node", ".*")
+    let query = query.replace("$__rate_interval", "1m").replace("$__range", "1h");
+    ["$namespace", "$job", "$node"].iter().fold(query, |query, variable| query.replace(variable, ".*"))
 }
 
 /// The names of the runbook's pages.
@@ -84,5 +85,10 @@ fn pages(project: &Project) -> Result<Vec<String>> {
     let entries = fs::read_dir(project.path(RUNBOOK)).with_context(|| format!("cannot list {RUNBOOK}"))?;
     let files = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
     let files: Vec<String> = files.collect::<std::io::Result<_>>()?;
-    Ok(files.iter().filter_map(|file| file.strip_suffix(".md")).filter(|name| *name != "README").map(str::to_owned).collect())
+    Ok(files
+        .iter()
+        .filter_map(|file| file.strip_suffix(".md"))
+        .filter(|name| *name != "README")
+        .map(str::to_owned)
+        .collect())
 }
