@@ -95,7 +95,10 @@ mod tests {
 
     /// Asks for each event, at a time that the test sets.
     #[derive(Clone)]
-    struct Asked(std::sync::Arc<(Sampling, Mutex<(Instant, Vec<bool>)>)>);
+    struct Asked(std::sync::Arc<(Sampling, Mutex<Answers>)>);
+
+    /// The time, and what was answered since somebody looked.
+    type Answers = (Instant, Vec<bool>);
 
     impl<S: Subscriber> Layer<S> for Asked {
         fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {

@@ -201,7 +201,7 @@ mod tests {
 
     /// Takes each write when the test says so: what it answers.
     struct Told {
-        answers: Receiver<std::io::Result<usize>>,
+        answers: Receiver<Answer>,
         written: Arc<Mutex<Vec<u8>>>,
     }
 
@@ -217,7 +217,10 @@ mod tests {
         }
     }
 
-    fn sink() -> (Sink, Sender<std::io::Result<usize>>, Arc<Mutex<Vec<u8>>>) {
+    /// What a write answers: how much it takes at most.
+    type Answer = std::io::Result<usize>;
+
+    fn sink() -> (Sink, Sender<Answer>, Arc<Mutex<Vec<u8>>>) {
         let (answer, answers) = channel();
         let written = Arc::new(Mutex::new(Vec::new()));
         let out = Told { answers, written: Arc::clone(&written) };
