@@ -20,6 +20,7 @@ use crate::place::{ArrivalAnswer, Full, Place, Scope};
 use crate::rate::{RateClass, RateVerdict};
 use crate::rooms::Joined;
 use crate::shared::Shared;
+use crate::state::BusState;
 use crate::{gcra, loopback};
 
 /// How long a subscription waits for the server, which has 3 s for each batch; afterwards it is as if the link was down.
@@ -268,6 +269,12 @@ impl Bus {
             sessions: shared.sessions.len() as u64,
             draining: shared.is_draining(),
         }])
+    }
+
+    /// What it is doing at this moment, for operators. Asks nobody.
+    #[must_use]
+    pub fn state(&self) -> BusState {
+        BusState::of(&self.0.shared)
     }
 
     /// Tells the other nodes that this one begins to stop ([`NodeLease::draining`]). Never blocks.

@@ -50,8 +50,8 @@ pub enum EnvelopeError {
         /// Its size.
         bytes: usize,
     },
-    /// Nobody can have meant it.
-    #[error("a message that cannot be read: {0}")]
+    /// Nobody can have meant it. What could not be read may be a body, so that the reason is no part of the text.
+    #[error("a message that cannot be read")]
     Malformed(#[from] rmp_serde::decode::Error),
 }
 

@@ -20,6 +20,7 @@ mod rate;
 mod rooms;
 mod sessions;
 mod shared;
+mod state;
 
 pub use bus::Bus;
 pub use config::{BusConfig, BusDown, BusError};
@@ -27,3 +28,4 @@ pub use node::NodeLease;
 pub use notice::{Handler, Notice};
 pub use place::{Full, Place, Scope};
 pub use rate::{RateClass, RateVerdict};
+pub use state::{BusState, ShardState};

@@ -49,6 +49,7 @@ use crate::place::Scope;
 use crate::rate::RateClass;
 use crate::rooms::ShardId;
 use crate::shared::Shared;
+use crate::state::ShardState;
 
 /// How long making both connections may take, the greetings included. A frozen server is given up after this.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -130,6 +131,11 @@ impl Link {
             }
             None => shared.metrics.dropped(Dropped::Failed, item.events()),
         }
+    }
+
+    /// Every server, for operators.
+    pub(crate) fn shard_states(&self) -> Vec<ShardState> {
+        self.layout.load().shards.iter().map(|shard| shard.state()).collect()
     }
 
     /// The connection for a key, if its shard is up and answers in time.

@@ -45,6 +45,11 @@ impl Loopback {
         self.filled.notify_one();
     }
 
+    /// How many events wait.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.lock().len()
+    }
+
     fn take(&self) -> Vec<Arc<RoomEvent>> {
         let mut queue = self.queue.lock();
         let count = queue.len().min(BATCH);

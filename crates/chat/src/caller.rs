@@ -55,9 +55,9 @@ impl Chat {
 
     fn per_minute(&self, class: RateClass) -> u64 {
         match class {
-            RateClass::Sends => self.limits.user_sends_per_minute,
-            RateClass::Fetches => self.limits.user_fetches_per_minute,
-            RateClass::Typing => self.limits.user_typing_per_minute,
+            RateClass::Sends => self.limits().user_sends_per_minute,
+            RateClass::Fetches => self.limits().user_fetches_per_minute,
+            RateClass::Typing => self.limits().user_typing_per_minute,
         }
     }
 }

@@ -19,7 +19,7 @@ impl Chat {
     pub async fn list_events(&self, caller: &mut Caller, command: EventList) -> Result<EventPage, Refusal> {
         self.take(caller, RateClass::Fetches).await?;
         let room = self.as_member(caller, &command.room).await?;
-        let limit = self.limits.page(command.limit.map(|limit| limit.0));
+        let limit = self.limits().page(command.limit.map(|limit| limit.0));
         let (events, head) = self.read_log(room, command.after.0, limit).await?;
         Ok(EventPage { events, head })
     }

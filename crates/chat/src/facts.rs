@@ -15,7 +15,7 @@ const ROOMS_MAX: usize = 100_000;
 
 #[derive(Default)]
 struct Known {
-    kinds: HashMap<RoomId, RoomKind>,
+    rooms: HashMap<RoomId, (RoomKind, Option<RoomName>)>,
     names: HashMap<RoomName, RoomId>,
 }
 
@@ -34,14 +34,24 @@ impl Facts {
         let found = store.room(room).await.map_err(from_store)?;
         let found = found.ok_or_else(|| Refusal::new(ErrorCode::RoomNotFound))?;
         let mut known = self.known.write();
-        if known.kinds.len() >= ROOMS_MAX {
+        if known.rooms.len() >= ROOMS_MAX {
             *known = Known::default();
         }
-        known.kinds.insert(found.id, found.kind);
+        known.rooms.insert(found.id, (found.kind, found.name.clone()));
         if let Some(name) = found.name {
             known.names.insert(name, found.id);
         }
         Ok((found.id, found.kind))
+    }
+
+    /// The name of a room, of those that have one.
+    pub(crate) async fn name(&self, store: &Store, room: RoomId) -> Result<Option<RoomName>, Refusal> {
+        let remembered = || self.known.read().rooms.get(&room).map(|(_, name)| name.clone());
+        if let Some(name) = remembered() {
+            return Ok(name);
+        }
+        self.find(store, &room.into()).await?;
+        Ok(remembered().flatten())
     }
 
     /// Forgets all of it.
@@ -55,6 +65,6 @@ impl Facts {
             RoomSelector::Id(id) => *id,
             RoomSelector::Name(name) => *known.names.get(name)?,
         };
-        known.kinds.get(&id).map(|kind| (id, *kind))
+        known.rooms.get(&id).map(|(kind, _)| (id, *kind))
     }
 }

@@ -54,7 +54,7 @@ impl Chat {
     /// 20002 for a bad token or a user who is gone or disabled, 20003 when it has ended, 20005 when its login was
     /// ended, 90002 when the database cannot be asked.
     pub async fn authenticate(&self, token: &str) -> Result<Identity, Refusal> {
-        let subject = self.tokens.verify(token)?;
+        let subject = self.tokens.load().verify(token)?;
         let user = self.users.find(&self.store, subject.user).await?.filter(|user| !user.disabled);
         let Some(user) = user else {
             return Err(Refusal::new(ErrorCode::TokenInvalid).because("The token names nobody."));
@@ -73,7 +73,8 @@ impl Chat {
     /// # Errors
     /// 40002 when they have as many as they may.
     pub async fn enter_user(&self, user: UserId) -> Result<Place, Refusal> {
-        self.enter(Scope::User(user), self.limits.connections_per_user).await
+        let max = self.limits().connections_per_user;
+        self.enter(Scope::User(user), max).await
     }
 
     /// Counts one more connection from an address over all nodes.
@@ -81,7 +82,8 @@ impl Chat {
     /// # Errors
     /// 40002 when there are as many as may be.
     pub async fn enter_address(&self, address: IpAddr) -> Result<Place, Refusal> {
-        self.enter(Scope::Address(address), self.limits.connections_per_address).await
+        let max = self.limits().connections_per_address;
+        self.enter(Scope::Address(address), max).await
     }
 
     async fn enter(&self, scope: Scope, max: u64) -> Result<Place, Refusal> {
@@ -112,7 +114,7 @@ impl Chat {
             expires_at: Timestamp::now().plus(REFRESH_LIFETIME),
         };
         self.store.start_login(started).await.map_err(from_store)?;
-        let minted = self.tokens.mint(user.id, Some(login), None)?;
+        let minted = self.tokens.load().mint(user.id, Some(login), None)?;
         Ok(LoggedIn {
             user: user_ref(&user),
             access_token: minted.token,

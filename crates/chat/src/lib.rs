@@ -17,6 +17,7 @@ mod users;
 
 use std::sync::Arc;
 
+use arc_swap::{ArcSwap, Guard};
 use hubbub_bus::Bus;
 use hubbub_protocol::Refusal;
 use hubbub_store::Store;
@@ -28,7 +29,7 @@ pub use limits::Limits;
 pub use refuse::from_store;
 pub use tokens::{TokenConfig, TokenKey, Tokens};
 
-/// What the rules are told at start.
+/// What the rules are told at start, and again when the configuration changes.
 #[derive(Clone)]
 pub struct ChatConfig {
     /// Every limit.
@@ -41,8 +42,8 @@ pub struct ChatConfig {
 pub struct Chat {
     store: Store,
     bus: Bus,
-    limits: Limits,
-    tokens: Tokens,
+    limits: ArcSwap<Limits>,
+    tokens: ArcSwap<Tokens>,
     users: users::Users,
     facts: facts::Facts,
 }
@@ -53,15 +54,26 @@ impl Chat {
     /// # Errors
     /// When the token key cannot be used.
     pub fn new(store: Store, bus: Bus, config: ChatConfig) -> Result<Arc<Self>, tokens::TokenConfigError> {
-        let tokens = Tokens::new(&config.tokens)?;
+        let tokens = ArcSwap::from_pointee(Tokens::new(&config.tokens)?);
+        let limits = ArcSwap::from_pointee(config.limits);
         let (users, facts) = (users::Users::default(), facts::Facts::default());
-        Ok(Arc::new(Self { store, bus, limits: config.limits, tokens, users, facts }))
+        Ok(Arc::new(Self { store, bus, limits, tokens, users, facts }))
     }
 
-    /// The limits.
+    /// The limits as they are now. Not to be kept over an `await`: they may change.
     #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.limits
+    pub fn limits(&self) -> Guard<Arc<Limits>> {
+        self.limits.load()
+    }
+
+    /// From now on these limits hold, and tokens are made and checked so. Nothing changes on an error.
+    ///
+    /// # Errors
+    /// When the token key cannot be used.
+    pub fn change(&self, config: ChatConfig) -> Result<(), tokens::TokenConfigError> {
+        self.tokens.store(Arc::new(Tokens::new(&config.tokens)?));
+        self.limits.store(Arc::new(config.limits));
+        Ok(())
     }
 
     /// What nodes share: subscriptions, places, leases.
@@ -74,6 +86,12 @@ impl Chat {
     #[must_use]
     pub fn store_is_up(&self) -> bool {
         self.store.is_up()
+    }
+
+    /// The state of the store, for operators.
+    #[must_use]
+    pub fn store_state(&self) -> hubbub_store::StoreState {
+        self.store.state()
     }
 
     /// Asks the database which history it holds; [`Chat::epoch`] tells it from then on.

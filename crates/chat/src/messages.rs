@@ -8,7 +8,7 @@ use hubbub_protocol::event::MessageSent;
 use hubbub_protocol::mutation::{self, Mutation};
 use hubbub_protocol::reply::{MessagePage, Sent};
 use hubbub_protocol::text::check_body;
-use hubbub_protocol::{ErrorCode, MessageId, Refusal, RoomId, RoomKind, RoomRole, RoomSelector};
+use hubbub_protocol::{ErrorCode, MessageId, Refusal, RoomId, RoomKind, RoomName, RoomRole, RoomSelector};
 use hubbub_store::{Append, AppendError, Appended, Guard, PageQuery};
 use hubbub_trace::Kind;
 
@@ -23,7 +23,7 @@ impl Chat {
     /// 10003 for a bad body, 30001 or 30002 for a room that one is not in, 20004 in an announcement room without the
     /// role, 40001 over the send rate.
     pub async fn send_message(&self, caller: &mut Caller, command: MessageSend) -> Result<Sent, Refusal> {
-        let chars_max = usize::try_from(self.limits.body_chars_max).unwrap_or(usize::MAX);
+        let chars_max = usize::try_from(self.limits().body_chars_max).unwrap_or(usize::MAX);
         check_body(&command.body, chars_max).map_err(|rule| Refusal::field("body", rule))?;
         let authorising = hubbub_trace::child("chat.authorise", Kind::Internal);
         // The budget is taken before the room is looked for: who has none left, or sees it shrink, learns nothing of
@@ -79,7 +79,7 @@ impl Chat {
     /// # Errors
     /// 30001 or 30002 for a room that one is not in, 40001 over the fetch rate.
     pub async fn list_messages(&self, caller: &mut Caller, command: MessageList) -> Result<MessagePage, Refusal> {
-        let limit = self.limits.page(command.limit.map(|limit| limit.0));
+        let limit = self.limits().page(command.limit.map(|limit| limit.0));
         let page = match (command.before, command.after) {
             // Both at once were refused when the command was decoded.
             (Some(before), _) => PageQuery::Before { seq: before.0, limit },
@@ -98,5 +98,13 @@ impl Chat {
     /// 30001 when there is none.
     pub async fn room_id(&self, selector: &RoomSelector) -> Result<RoomId, Refusal> {
         Ok(self.facts.find(&self.store, selector).await?.0)
+    }
+
+    /// The name of a room, for operators; none for one that has none. Read once, since it never changes.
+    ///
+    /// # Errors
+    /// 30001 when there is no such room, 90002 while the database does not answer.
+    pub async fn room_name(&self, room: RoomId) -> Result<Option<RoomName>, Refusal> {
+        self.facts.name(&self.store, room).await
     }
 }

@@ -88,7 +88,7 @@ impl Chat {
             .map(|after| after.parse().map_err(|_| Refusal::field("after", "`after` is the `next` of another page")))
             .transpose()?;
         self.take(caller, RateClass::Fetches).await?;
-        let limit = self.limits.page(command.limit.map(|limit| limit.0));
+        let limit = self.limits().page(command.limit.map(|limit| limit.0));
         let mut rooms = self.store.rooms_of(caller.user.id, after, limit + 1).await.map_err(from_store)?;
         let more = rooms.len() as u64 > limit;
         rooms.truncate(usize::try_from(limit).unwrap_or(usize::MAX));

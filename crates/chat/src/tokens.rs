@@ -18,17 +18,28 @@ pub const SECRET_BYTES_MIN: usize = 32;
 /// Longest token that is looked at, in bytes; it has to fit a header line anyway.
 const TOKEN_BYTES_MAX: usize = 8 << 10;
 
+/// Most public keys at a time: each is tried with a token that none before it has signed.
+pub const PUBLIC_KEYS_MAX: usize = 4;
+
 /// What tokens are checked with.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum TokenKey {
     /// HS256 with the bytes of this text; such a node also mints tokens.
     Secret(String),
-    /// EdDSA or RS256 with this public key (PEM); tokens are minted elsewhere.
+    /// HS256 as well: minted with the first, accepted from either, so that a secret can be changed while tokens of both
+    /// are about.
+    Secrets {
+        /// Signs.
+        signing: String,
+        /// Only checks.
+        other: String,
+    },
+    /// EdDSA or RS256 with one of these public keys (PEM, one behind the other); tokens are minted elsewhere.
     PublicKey(Vec<u8>),
 }
 
 /// How tokens are made and checked.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TokenConfig {
     /// The key.
     pub key: TokenKey,
@@ -46,9 +57,12 @@ pub enum TokenConfigError {
     /// The secret is too short.
     #[error("the token secret has fewer than {SECRET_BYTES_MIN} bytes")]
     SecretTooShort,
-    /// The PEM holds neither an Ed25519 nor an RSA public key.
+    /// The PEM holds something that is neither an Ed25519 nor an RSA public key, or nothing.
     #[error("the public key is neither Ed25519 nor RSA in PEM")]
     PublicKey,
+    /// The PEM holds more keys than [`PUBLIC_KEYS_MAX`].
+    #[error("more than {PUBLIC_KEYS_MAX} public keys")]
+    TooManyKeys,
 }
 
 /// The claims that Hubbub looks at. Others may stand beside them.
@@ -75,11 +89,30 @@ pub struct TokenSubject {
     pub expires_at: Timestamp,
 }
 
+/// One key, with what a token that it has signed must hold.
+struct Check {
+    key: DecodingKey,
+    validation: Validation,
+}
+
+impl Check {
+    fn new(algorithm: Algorithm, key: DecodingKey, config: &TokenConfig) -> Self {
+        // The algorithm is pinned to the key, so `none` and a public key used as an HMAC secret are refused.
+        let mut validation = Validation::new(algorithm);
+        validation.leeway = LEEWAY_SECS;
+        validation.validate_nbf = true;
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation.set_issuer(&[&config.issuer]);
+        validation.set_audience(&[&config.audience]);
+        Self { key, validation }
+    }
+}
+
 /// Makes and checks tokens.
 pub struct Tokens {
-    decoding: DecodingKey,
+    /// At least one; the first is that of whoever mints.
+    checks: Vec<Check>,
     encoding: Option<EncodingKey>,
-    validation: Validation,
     issuer: String,
     audience: String,
     lifetime: Duration,
@@ -91,31 +124,18 @@ impl Tokens {
     /// # Errors
     /// When the key cannot be used.
     pub fn new(config: &TokenConfig) -> Result<Self, TokenConfigError> {
-        let (algorithm, decoding, encoding) = match &config.key {
-            TokenKey::Secret(secret) if secret.len() < SECRET_BYTES_MIN => {
-                return Err(TokenConfigError::SecretTooShort);
-            }
-            TokenKey::Secret(secret) => {
-                let bytes = secret.as_bytes();
-                (Algorithm::HS256, DecodingKey::from_secret(bytes), Some(EncodingKey::from_secret(bytes)))
-            }
-            TokenKey::PublicKey(pem) => match (DecodingKey::from_ed_pem(pem), DecodingKey::from_rsa_pem(pem)) {
-                (Ok(key), _) => (Algorithm::EdDSA, key, None),
-                (_, Ok(key)) => (Algorithm::RS256, key, None),
-                _ => return Err(TokenConfigError::PublicKey),
-            },
+        let secret = |secret: &str| match secret.len() {
+            SECRET_BYTES_MIN.. => Ok(Check::new(Algorithm::HS256, DecodingKey::from_secret(secret.as_bytes()), config)),
+            _ => Err(TokenConfigError::SecretTooShort),
         };
-        // The algorithm is pinned to the key, so `none` and a public key used as an HMAC secret are refused.
-        let mut validation = Validation::new(algorithm);
-        validation.leeway = LEEWAY_SECS;
-        validation.validate_nbf = true;
-        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        validation.set_issuer(&[&config.issuer]);
-        validation.set_audience(&[&config.audience]);
+        let (checks, signing) = match &config.key {
+            TokenKey::Secret(signing) => (vec![secret(signing)?], Some(signing)),
+            TokenKey::Secrets { signing, other } => (vec![secret(signing)?, secret(other)?], Some(signing)),
+            TokenKey::PublicKey(pem) => (public_keys(pem, config)?, None),
+        };
         Ok(Self {
-            decoding,
-            encoding,
-            validation,
+            checks,
+            encoding: signing.map(|secret| EncodingKey::from_secret(secret.as_bytes())),
             issuer: config.issuer.clone(),
             audience: config.audience.clone(),
             lifetime: config.lifetime,
@@ -130,11 +150,18 @@ impl Tokens {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(ErrorCode::TokenInvalid.into());
         }
-        let decoded = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).map_err(|error| {
-            match error.kind() {
-                ErrorKind::ExpiredSignature => ErrorCode::TokenExpired,
-                _ => ErrorCode::TokenInvalid,
+        let decode = |check: &Check| jsonwebtoken::decode::<Claims>(token, &check.key, &check.validation);
+        let mut decoded = decode(&self.checks[0]);
+        for check in &self.checks[1..] {
+            // Whatever else is wrong with a token is wrong under every key: only another signer's is tried again.
+            match &decoded {
+                Err(error) if is_of_another_key(error.kind()) => decoded = decode(check),
+                _ => break,
             }
+        }
+        let decoded = decoded.map_err(|error| match error.kind() {
+            ErrorKind::ExpiredSignature => ErrorCode::TokenExpired,
+            _ => ErrorCode::TokenInvalid,
         })?;
         // Hubbub knows no critical extension, so each is unknown (RFC 7515 §4.1.11).
         if decoded.header.crit.is_some() {
@@ -178,6 +205,36 @@ impl Tokens {
     }
 }
 
+/// Whether a token with this fault may be good under another key.
+fn is_of_another_key(fault: &ErrorKind) -> bool {
+    matches!(fault, ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm)
+}
+
+/// What stands before every key in PEM.
+const PEM_BEGIN: &str = "-----BEGIN";
+
+/// The keys of a PEM file, each with what its tokens must hold.
+fn public_keys(pem: &[u8], config: &TokenConfig) -> Result<Vec<Check>, TokenConfigError> {
+    let text = std::str::from_utf8(pem).map_err(|_| TokenConfigError::PublicKey)?;
+    // What stands before the first key is a comment.
+    let blocks = text.split(PEM_BEGIN).skip(1).map(|rest| format!("{PEM_BEGIN}{rest}"));
+    let checks: Vec<Check> = blocks
+        .map(|block| {
+            let pem = block.as_bytes();
+            match (DecodingKey::from_ed_pem(pem), DecodingKey::from_rsa_pem(pem)) {
+                (Ok(key), _) => Ok(Check::new(Algorithm::EdDSA, key, config)),
+                (_, Ok(key)) => Ok(Check::new(Algorithm::RS256, key, config)),
+                _ => Err(TokenConfigError::PublicKey),
+            }
+        })
+        .collect::<Result<_, _>>()?;
+    match checks.len() {
+        0 => Err(TokenConfigError::PublicKey),
+        1..=PUBLIC_KEYS_MAX => Ok(checks),
+        _ => Err(TokenConfigError::TooManyKeys),
+    }
+}
+
 /// A token that was just made.
 pub struct MintedToken {
     /// The JWT.
@@ -216,6 +273,26 @@ mod tests {
         let minted = tokens().mint(user, Some(login), None).unwrap();
         let subject = tokens().verify(&minted.token).unwrap();
         assert_eq!(subject, TokenSubject { user, login: Some(login), expires_at: minted.expires_at });
+    }
+
+    #[test]
+    fn while_a_secret_is_changed_tokens_of_both_are_good_and_one_signs() {
+        const NEW: &str = "fedcba9876543210fedcba9876543210";
+        let user = UserId::new();
+        let with = |key| {
+            let lifetime = Duration::from_secs(60);
+            Tokens::new(&TokenConfig { key, issuer: "hubbub".into(), audience: "hubbub".into(), lifetime }).unwrap()
+        };
+        let both = with(TokenKey::Secrets { signing: NEW.to_owned(), other: SECRET.to_owned() });
+        let new = with(TokenKey::Secret(NEW.to_owned()));
+        let (by_old, by_both) = (tokens().mint(user, None, None).unwrap(), both.mint(user, None, None).unwrap());
+        assert_eq!(both.verify(&by_old.token).unwrap().user, user);
+        assert_eq!(new.verify(&by_both.token).unwrap().user, user);
+        assert_eq!(new.verify(&by_old.token).unwrap_err().code, ErrorCode::TokenInvalid);
+        // A fault of a token of the second key is told as what it is.
+        let mut ended = good_claims();
+        ended["exp"] = json!(1);
+        assert_eq!(both.verify(&signed(&Header::default(), &ended)).unwrap_err().code, ErrorCode::TokenExpired);
     }
 
     #[test]

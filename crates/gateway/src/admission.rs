@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use hubbub_chat::Limits;
 use hubbub_protocol::{ErrorCode, Refusal};
 use parking_lot::Mutex;
 use rand::RngExt;
@@ -57,11 +59,37 @@ impl Reason {
     }
 }
 
-/// The bounds and what they count.
-pub(crate) struct Admission {
+/// How many of each there may be; 0 means no limit.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
     unauthenticated_max: u64,
     per_address_max: u64,
     connections_max: u64,
+    /// In bytes; none: from the container.
+    memory_max: Option<u64>,
+}
+
+impl Bounds {
+    /// Where `limits.connections_per_address` is 0 clients share an address, as behind a proxy, and nothing is counted by it
+    /// here either.
+    pub(crate) fn new(config: &AdmissionConfig, limits: &Limits) -> Self {
+        let per_address_max = match (config.unauthenticated_per_address, limits.connections_per_address) {
+            (0, _) | (_, 0) => 0,
+            // Whoever lets more connect from an address lets them come back at once too.
+            (strangers, connections) => strangers.max(connections),
+        };
+        Self {
+            unauthenticated_max: config.unauthenticated_max,
+            per_address_max,
+            connections_max: limits.connections_per_node,
+            memory_max: config.memory_max,
+        }
+    }
+}
+
+/// The bounds and what they count.
+pub(crate) struct Admission {
+    bounds: ArcSwap<Bounds>,
     memory: Arc<MemoryMark>,
     metrics: Arc<Metrics>,
     /// Seats taken by WebSockets and by handshakes that are about to become one.
@@ -75,24 +103,10 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    /// An open door. `connections_max` of 0 means no limit, and so does `connections_per_address` of 0: then clients share
-    /// an address, as behind a proxy, and nothing is counted by it here either.
-    pub(crate) fn new(
-        config: &AdmissionConfig,
-        connections_max: u64,
-        connections_per_address: u64,
-        memory: Arc<MemoryMark>,
-        metrics: Arc<Metrics>,
-    ) -> Arc<Self> {
-        let per_address_max = match (config.unauthenticated_per_address, connections_per_address) {
-            (0, _) | (_, 0) => 0,
-            // Whoever lets more connect from an address lets them come back at once too.
-            (strangers, connections) => strangers.max(connections),
-        };
+    /// An open door.
+    pub(crate) fn new(bounds: Bounds, memory: Arc<MemoryMark>, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
-            unauthenticated_max: config.unauthenticated_max,
-            per_address_max,
-            connections_max,
+            bounds: ArcSwap::from_pointee(bounds),
             memory,
             metrics,
             seated: AtomicU64::new(0),
@@ -100,6 +114,12 @@ impl Admission {
             strangers: Mutex::default(),
             closed: CancellationToken::new(),
         })
+    }
+
+    /// From now on these bounds hold, for those who come.
+    pub(crate) fn change(&self, bounds: Bounds) {
+        self.memory.change(bounds.memory_max);
+        self.bounds.store(Arc::new(bounds));
     }
 
     /// Takes no new WebSockets from now on.
@@ -118,9 +138,10 @@ impl Admission {
     }
 
     fn refuses_at(&self, seated: u64) -> Option<Reason> {
+        let max = self.bounds.load().connections_max;
         if self.closed.is_cancelled() {
             Some(Reason::Draining)
-        } else if self.connections_max != 0 && seated >= self.connections_max {
+        } else if max != 0 && seated >= max {
             Some(Reason::Full)
         } else {
             self.memory.is_over().then_some(Reason::Memory)
@@ -144,7 +165,8 @@ impl Admission {
     pub(crate) fn enter_unauthenticated(self: &Arc<Self>, knock: &Knock) -> Result<Unauthenticated, Refusal> {
         let before = self.unauthenticated.fetch_add(1, Ordering::AcqRel);
         let mut entered = Unauthenticated { admission: Arc::clone(self), stranger: None };
-        if self.unauthenticated_max != 0 && before >= self.unauthenticated_max {
+        let max = self.bounds.load().unauthenticated_max;
+        if max != 0 && before >= max {
             return Err(self.refuse(Reason::Unauthenticated));
         }
         entered.stranger = knock.hand_over();
@@ -154,17 +176,19 @@ impl Admission {
     /// Counts a socket over which nobody has proved anything yet; none when its address has as many as may be. That is a refusal
     /// already, since most of a flood never ask for anything that could be answered. A proxy that names nobody is no customer.
     pub(crate) fn knock(self: &Arc<Self>, client: Client) -> Option<Stranger> {
-        let address = (self.per_address_max != 0 && !client.is_proxy).then(|| household(client.address));
-        if let Some(address) = address {
-            let mut strangers = self.strangers.lock();
-            let count = strangers.entry(address).or_default();
-            if *count >= self.per_address_max {
-                self.metrics.refused_admission(Reason::Address);
-                return None;
-            }
-            *count += 1;
+        let max = self.bounds.load().per_address_max;
+        if max == 0 || client.is_proxy {
+            return Some(Stranger { admission: Arc::clone(self), address: None });
         }
-        Some(Stranger { admission: Arc::clone(self), address })
+        let address = household(client.address);
+        let mut strangers = self.strangers.lock();
+        let count = strangers.entry(address).or_default();
+        if *count >= max {
+            self.metrics.refused_admission(Reason::Address);
+            return None;
+        }
+        *count += 1;
+        Some(Stranger { admission: Arc::clone(self), address: Some(address) })
     }
 
     fn refuse(&self, reason: Reason) -> Refusal {
@@ -203,7 +227,7 @@ impl Drop for Unauthenticated {
 /// A socket that has not proved anything yet and counts for its address, until dropped.
 pub(crate) struct Stranger {
     admission: Arc<Admission>,
-    /// None: not counted.
+    /// None: not counted, as a proxy or while addresses were not.
     address: Option<IpAddr>,
 }
 
@@ -277,9 +301,13 @@ mod tests {
     use super::*;
 
     fn door(per_address: u64, connections_per_address: u64) -> Arc<Admission> {
-        let config = AdmissionConfig { unauthenticated_per_address: per_address, ..AdmissionConfig::default() };
         let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
-        Admission::new(&config, 0, connections_per_address, MemoryMark::none(), metrics)
+        Admission::new(bounds(per_address, connections_per_address), MemoryMark::none(), metrics)
+    }
+
+    fn bounds(per_address: u64, connections_per_address: u64) -> Bounds {
+        let config = AdmissionConfig { unauthenticated_per_address: per_address, ..AdmissionConfig::default() };
+        Bounds::new(&config, &Limits { connections_per_address, ..Limits::default() })
     }
 
     fn client(address: &str) -> Client {
@@ -299,6 +327,20 @@ mod tests {
         assert!(door.knock(neighbour).is_some(), "and the place is free again");
         drop((inside, elsewhere));
         assert!(door.strangers.lock().is_empty(), "nothing is remembered of those who have gone");
+    }
+
+    #[test]
+    fn who_came_while_addresses_were_not_counted_is_not_taken_off_the_count() {
+        let address = client("10.0.0.1");
+        let door = door(1, 0);
+        let before = door.knock(address);
+        door.change(bounds(1, 1));
+        let first = door.knock(address);
+        assert!(first.is_some());
+        drop(before);
+        assert!(door.knock(address).is_none(), "the first is still there");
+        drop(first);
+        assert!(door.knock(address).is_some());
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! What a gateway is told at start.
+//! What a gateway is told at start, and again when the configuration changes.
 //!
-//! Must never read files or the environment: the `hubbub` binary does, once.
+//! Must never read files or the environment: the `hubbub` binary does.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

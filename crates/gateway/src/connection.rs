@@ -179,12 +179,14 @@ impl<H: Handler> Connection<H> {
         let mut work = Vec::new();
         let now = Instant::now();
         self.link.touch();
+        let (received, mut frames) = (bytes.len(), 0);
         let end = loop {
             let incoming = match self.parser.next(&mut bytes) {
                 Ok(Some(incoming)) => incoming,
                 Ok(None) => break None,
                 Err(error) => break Some(End::Violation { code: error.close_code(), reason: error.reason() }),
             };
+            frames += 1;
             if let Err(wait) = self.frames.take(now) {
                 break Some(End::TooManyFrames(wait));
             }
@@ -207,6 +209,7 @@ impl<H: Handler> Connection<H> {
                 Sorted::Done => {}
             }
         };
+        self.link.received.note(received, frames);
         Batch { work, end }
     }
 

@@ -11,6 +11,7 @@ use hubbub_protocol::mutation::{self, Mutation};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::DrainConfig;
 use crate::link::Link;
 use crate::node::Node;
 use crate::tempo::Tempo;
@@ -42,10 +43,10 @@ pub(crate) fn return_after_ms() -> u64 {
 
 /// Serves on for the grace, closes the door, then every WebSocket at the pace, then waits for the last socket.
 pub(crate) async fn run(node: &Arc<Node>, accepting: &CancellationToken) {
-    let drain = node.config.drain;
+    let drain = node.config().drain;
     node.draining.cancel();
     node.chat.bus().begin_drain();
-    let mut progress = Progress::begin(node);
+    let mut progress = Progress::begin(node, drain);
     let mut span = hubbub_trace::root("node.drain");
     span.set("hubbub.connections", node.connections.len());
     tokio::time::sleep(drain.grace).await;
@@ -101,15 +102,17 @@ async fn close_all(node: &Arc<Node>, tempo: &mut Tempo, progress: &mut Progress)
 /// What is said of a drain, in the log and as a metric.
 struct Progress {
     node: Arc<Node>,
+    /// As it was when the drain began.
+    config: DrainConfig,
     began: Instant,
     said: Instant,
     closed: usize,
 }
 
 impl Progress {
-    fn begin(node: &Arc<Node>) -> Self {
+    fn begin(node: &Arc<Node>, config: DrainConfig) -> Self {
         let now = Instant::now();
-        let progress = Self { node: Arc::clone(node), began: now, said: now, closed: 0 };
+        let progress = Self { node: Arc::clone(node), config, began: now, said: now, closed: 0 };
         node.metrics.node_draining.set(1);
         progress.show();
         tracing::info!(connections = node.connections.len(), "draining");
@@ -118,7 +121,7 @@ impl Progress {
 
     /// What is left of `drain.timeout` before the last words; without a timeout there is no end.
     fn room(&self) -> Duration {
-        let timeout = self.node.config.drain.timeout;
+        let timeout = self.config.timeout;
         if timeout.is_zero() {
             return Duration::MAX;
         }
@@ -127,7 +130,6 @@ impl Progress {
 
     /// Says how long the closing will take, and whether that is too long.
     fn announce(&self, connections: usize, closing: Duration) {
-        let drain = self.node.config.drain;
         let seconds = closing.as_secs_f64();
         tracing::info!(connections, seconds, "closing connections");
         let room = self.room();
@@ -136,8 +138,8 @@ impl Progress {
                 connections,
                 seconds,
                 seconds_left = room.as_secs_f64(),
-                closes_per_second = drain.closes_per_second,
-                timeout_seconds = drain.timeout.as_secs_f64(),
+                closes_per_second = self.config.closes_per_second,
+                timeout_seconds = self.config.timeout.as_secs_f64(),
                 "the pace of `drain.closes_per_second` does not fit `drain.timeout`: who is left then is dropped"
             );
         }

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Bounds};
 use crate::config::GatewayConfig;
 use crate::drain;
 use crate::hub::Hub;
@@ -101,15 +101,10 @@ impl Gateway {
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
         let metrics = Metrics::register(registry)?;
         let hub = Hub::start(Arc::clone(&chat), Tick::up_to(config.tick), Arc::clone(&metrics), background.clone());
-        let wheel = Wheel::start(chat.limits().heartbeat_interval, background.clone());
-        let limits = chat.limits();
-        let admission = Admission::new(
-            &config.admission,
-            limits.connections_per_node,
-            limits.connections_per_address,
-            MemoryMark::watch(config.admission.memory_max, background.clone()),
-            Arc::clone(&metrics),
-        );
+        let wheel = Wheel::start(background.clone());
+        let bounds = Bounds::new(&config.admission, &chat.limits());
+        let memory = MemoryMark::watch(config.admission.memory_max, background.clone());
+        let admission = Admission::new(bounds, memory, Arc::clone(&metrics));
         let node = Node::new(config, chat, hub, wheel, metrics, admission);
         tokio::spawn(rebalance::run(Arc::clone(&node), background.clone()));
         health.show_node(Arc::clone(&node));
@@ -125,6 +120,12 @@ impl Gateway {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Takes over another configuration at once, but for what cannot change while it runs: addresses, TLS, name and tick.
+    /// The limits are those that its rules have by then.
+    pub fn change(&self, config: GatewayConfig) {
+        self.node.change(config);
     }
 
     /// Stops as CONTRACT §3 says: not ready at once, serve on for the grace, then refuse upgrades and close all
@@ -145,17 +146,17 @@ impl Gateway {
 /// Over `admission.accepts_per_second`, or with `admission.handshakes_max` on their way, new sockets wait in the kernel's
 /// queue: nobody is refused, and everybody who is in goes on.
 async fn accept(node: Arc<Node>, listener: TcpListener, tls: Tls) {
-    let admission = node.config.admission;
-    let mut tempo = Tempo::at_most(admission.accepts_per_second, Instant::now());
+    let mut tempo = Tempo::at_most(node.config().admission.accepts_per_second, Instant::now());
     loop {
-        let Some(reserved) = node.places.reserve(&node.metrics).await else { return };
+        node.places.reserve(&node.metrics).await;
+        tempo.change_to(node.config().admission.accepts_per_second);
         if tempo.turn().await {
             node.metrics.queued(Queued::Rate);
         }
         match listener.accept().await {
             Ok((tcp, peer)) => {
                 prepare(&tcp);
-                let place = node.places.take(reserved);
+                let place = node.places.take();
                 let serve = crate::http::socket::serve(Arc::clone(&node), tcp, peer.ip(), tls.current());
                 node.sockets.spawn(async move {
                     serve.await;

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::outbox::{Class, Outbox, Pushed};
+use crate::tally::Received;
 use crate::traced::to_wire;
 use crate::wheel::Scheduled;
 
@@ -32,6 +33,8 @@ pub struct Link {
     pub address: IpAddr,
     /// What waits to be written.
     pub outbox: Outbox,
+    /// What came in.
+    pub received: Received,
     /// Who signed on, for the debug view.
     user: Mutex<Option<UserRef>>,
     /// When it was upgraded.
@@ -60,6 +63,7 @@ impl Link {
             deflate,
             address,
             outbox,
+            received: Received::default(),
             user: Mutex::new(None),
             since: Instant::now(),
             expires_at: AtomicI64::new(0),
@@ -84,12 +88,19 @@ impl Link {
 
     /// Pushes a refusal; `re` of none where it answers no command.
     pub fn push_refusal(&self, re: Option<u64>, refusal: &Refusal) -> Pushed {
-        self.outbox.push(refusal_frame(self.codec, re, &to_wire(refusal)), Class::Paced)
+        self.outbox.push(refusal_frame(self.codec, re, &self.logged(refusal)), Class::Paced)
     }
 
     /// Ends the connection with a refusal that says why, then the close frame.
     pub fn close_refused(&self, refusal: &Refusal, code: CloseCode) {
-        self.outbox.close(Some(refusal_frame(self.codec, None, &to_wire(refusal))), code);
+        self.outbox.close(Some(refusal_frame(self.codec, None, &self.logged(refusal))), code);
+    }
+
+    /// The refusal for the wire, to be found in the log by its trace. Its sentence may quote what a client wrote.
+    fn logged(&self, refusal: &Refusal) -> WireError {
+        let error = to_wire(refusal);
+        tracing::debug!(connection = self.id, trace = %error.trace, code = error.code, name = error.name, "refused");
+        error
     }
 
     /// Ends the connection with `session.closing`, then the close frame; false when it was about to end already.

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
@@ -30,7 +30,7 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 /// Whether the process is over its mark.
 pub(crate) struct MemoryMark {
     /// In bytes; 0: none.
-    max: u64,
+    max: AtomicU64,
     over: AtomicBool,
 }
 
@@ -38,31 +38,36 @@ impl MemoryMark {
     /// A mark that is never reached.
     #[cfg(test)]
     pub(crate) fn none() -> Arc<Self> {
-        Arc::new(Self { max: 0, over: AtomicBool::new(false) })
+        Arc::new(Self { max: AtomicU64::new(0), over: AtomicBool::new(false) })
     }
 
     /// Watches over a mark in bytes until `stop`; 0 means none, and none given nine tenths of the container's limit, if
     /// there is one.
     pub(crate) fn watch(max: Option<u64>, stop: CancellationToken) -> Arc<Self> {
-        let max = max.unwrap_or_else(|| container_limit().map_or(0, |limit| limit / 100 * OF_CONTAINER_PERCENT));
-        let mark = Arc::new(Self { max, over: AtomicBool::new(false) });
-        if max != 0 {
-            tracing::info!(bytes = max, "over this much memory nobody new is let in");
-            mark.look();
-            let watching = Arc::clone(&mark);
-            tokio::spawn(async move {
-                let mut ticks = tokio::time::interval(LOOK_EVERY);
-                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                stop.run_until_cancelled(async {
-                    loop {
-                        ticks.tick().await;
-                        watching.look();
-                    }
-                })
-                .await;
-            });
-        }
+        let mark = Arc::new(Self { max: AtomicU64::new(0), over: AtomicBool::new(false) });
+        mark.change(max);
+        mark.look();
+        let watching = Arc::clone(&mark);
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(LOOK_EVERY);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            stop.run_until_cancelled(async {
+                loop {
+                    ticks.tick().await;
+                    watching.look();
+                }
+            })
+            .await;
+        });
         mark
+    }
+
+    /// Another mark, in the form that [`MemoryMark::watch`] takes.
+    pub(crate) fn change(&self, max: Option<u64>) {
+        let max = max.unwrap_or_else(|| container_limit().map_or(0, |limit| limit / 100 * OF_CONTAINER_PERCENT));
+        if self.max.swap(max, Ordering::Relaxed) != max && max != 0 {
+            tracing::info!(bytes = max, "over this much memory nobody new is let in");
+        }
     }
 
     /// Whether nobody new may come in.
@@ -71,20 +76,23 @@ impl MemoryMark {
     }
 
     fn look(&self) {
-        if let Some(resident) = resident_bytes() {
+        if self.max.load(Ordering::Relaxed) == 0 {
+            self.over.store(false, Ordering::Relaxed);
+        } else if let Some(resident) = resident_bytes() {
             self.judge(resident);
         }
     }
 
     fn judge(&self, resident: u64) {
         let was_over = self.is_over();
-        let mark = if was_over { self.max / 100 * LEFT_AT_PERCENT } else { self.max };
+        let max = self.max.load(Ordering::Relaxed);
+        let mark = if was_over { max / 100 * LEFT_AT_PERCENT } else { max };
         let over = resident > mark;
         self.over.store(over, Ordering::Relaxed);
         if over && !was_over {
-            tracing::warn!(bytes = resident, mark = self.max, "over the memory mark: nobody new is let in");
+            tracing::warn!(bytes = resident, mark = max, "over the memory mark: nobody new is let in");
         } else if was_over && !over {
-            tracing::info!(bytes = resident, mark = self.max, "below the memory mark again");
+            tracing::info!(bytes = resident, mark = max, "below the memory mark again");
         }
     }
 }
@@ -136,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_mark_is_left_behind_only_well_below_it() {
-        let mark = MemoryMark { max: 1_000, over: AtomicBool::new(false) };
+        let mark = MemoryMark { max: AtomicU64::new(1_000), over: AtomicBool::new(false) };
         let is_over = |resident| {
             mark.judge(resident);
             mark.is_over()

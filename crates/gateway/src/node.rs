@@ -5,12 +5,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::{ArcSwap, Guard};
 use dashmap::DashMap;
 use hubbub_chat::Chat;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Bounds};
 use crate::config::GatewayConfig;
 use crate::hub::Hub;
 use crate::link::{ConnectionId, Link};
@@ -20,8 +22,8 @@ use crate::wheel::Wheel;
 
 /// What is shared.
 pub(crate) struct Node {
-    /// What it was told at start.
-    pub config: GatewayConfig,
+    /// What it was told last.
+    config: ArcSwap<GatewayConfig>,
     /// The rules.
     pub chat: Arc<Chat>,
     /// The rooms.
@@ -38,6 +40,8 @@ pub(crate) struct Node {
     pub admission: Arc<Admission>,
     /// What is behind the door before a WebSocket.
     pub places: Arc<Places>,
+    /// What serves the clients: whoever asks the store from elsewhere asks from here.
+    pub runtime: Handle,
     /// The node is about to stop.
     pub draining: CancellationToken,
     next_connection: AtomicU64,
@@ -58,7 +62,7 @@ impl Node {
         let places = Places::new(config.admission.handshakes_max);
         let next_connection = AtomicU64::new(1);
         Arc::new(Self {
-            config,
+            config: ArcSwap::from_pointee(config),
             chat,
             hub,
             wheel,
@@ -67,9 +71,23 @@ impl Node {
             sockets: TaskTracker::new(),
             admission,
             places,
+            runtime: Handle::current(),
             draining: CancellationToken::new(),
             next_connection,
         })
+    }
+
+    /// What it is told at the moment. Not to be kept over an `await`: it may change.
+    pub(crate) fn config(&self) -> Guard<Arc<GatewayConfig>> {
+        self.config.load()
+    }
+
+    /// Takes over another configuration, but for what cannot change while it runs: addresses, TLS, name and tick.
+    pub(crate) fn change(&self, config: GatewayConfig) {
+        let limits = self.chat.limits();
+        self.admission.change(Bounds::new(&config.admission, &limits));
+        self.places.change(config.admission.handshakes_max);
+        self.config.store(Arc::new(config));
     }
 
     /// A name for a new connection.

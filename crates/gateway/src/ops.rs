@@ -1,13 +1,24 @@
-//! The ops listener: health, metrics, debug. Plain HTTP, never on the public port.
+//! The ops listener: health and metrics; the debug pages stand in files of their own. Plain HTTP, never on the public port.
 //!
 //! It answers before the database is there, after the last client has gone, and while every worker of the process stands
 //! still: its thread and its runtime are its own. Must never change anything, but for the one route that asks the process to stop.
 
+mod asked;
+pub mod complaints;
+mod connections;
+mod debug;
+mod dependencies;
+mod figures;
+mod node;
+mod rooms;
+pub mod spread;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -36,9 +47,6 @@ use crate::pulse::Pulse;
 /// Connections at a time: probes and scrapers are few.
 const CONNECTIONS_MAX: usize = 64;
 
-/// Rows of a debug list.
-const DEBUG_ROWS_MAX: usize = 1_000;
-
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where the process stands.
@@ -62,7 +70,8 @@ pub struct Health {
     drain_asked: CancellationToken,
     registry: Registry,
     /// The effective configuration with its secrets masked.
-    config: Value,
+    config: ArcSwap<Value>,
+    started: Instant,
 }
 
 impl Health {
@@ -70,14 +79,14 @@ impl Health {
     #[must_use]
     pub fn new(registry: Registry, config: Value) -> Arc<Self> {
         let stage = Mutex::new(Stage::Starting("starting".to_owned()));
-        Arc::new(Self {
-            stage,
-            node: OnceLock::new(),
-            pulse: OnceLock::new(),
-            drain_asked: CancellationToken::new(),
-            registry,
-            config,
-        })
+        let (pulse, drain_asked) = (OnceLock::new(), CancellationToken::new());
+        let (config, started) = (ArcSwap::from_pointee(config), Instant::now());
+        Arc::new(Self { stage, node: OnceLock::new(), pulse, drain_asked, registry, config, started })
+    }
+
+    /// Shows another configuration from now on; it must hold no secret.
+    pub fn show_config(&self, config: Value) {
+        self.config.store(Arc::new(config));
     }
 
     /// Resolves when somebody has asked over the ops port that the process stops.
@@ -133,7 +142,7 @@ impl Health {
         let redis = if node.chat.bus().is_shared() { up(bus) } else { "none" };
         let mut body = json!({
             "status": status,
-            "node": node.config.node,
+            "node": node.config().node,
             "degraded": degraded,
             "dependencies": { "database": up(store), "redis": redis },
         });
@@ -175,11 +184,8 @@ impl Ops {
             .route("/livez", get(livez))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
-            .route("/debug/config", get(async |State(health): State<Arc<Health>>| debug(&health.config)))
-            .route("/debug/rooms", get(rooms))
-            .route("/debug/connections", get(connections))
-            .route("/debug/tasks", get(tasks))
             .route("/drain", post(drain))
+            .merge(debug::routes())
             .with_state(health);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let serving = async move {
@@ -260,58 +266,4 @@ async fn metrics(State(health): State<Arc<Health>>, headers: HeaderMap) -> Resul
         return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response());
     }
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
-}
-
-fn debug(body: &Value) -> Response {
-    respond::json(StatusCode::OK, body)
-}
-
-async fn rooms(State(health): State<Arc<Health>>) -> Response {
-    let rooms = health.node.get().map(|node| node.hub.rooms()).unwrap_or_default();
-    let rows: Vec<Value> = rooms
-        .iter()
-        .take(DEBUG_ROWS_MAX)
-        .map(|room| {
-            json!({
-                "room": room.id,
-                "head": room.head(),
-                "subscribers": room.subscribers(),
-                "waiting_behind_hole": room.waiting(),
-            })
-        })
-        .collect();
-    debug(&json!({ "count": rooms.len(), "rooms": rows }))
-}
-
-async fn connections(State(health): State<Arc<Health>>) -> Response {
-    let Some(node) = health.node.get() else { return debug(&json!({ "count": 0, "connections": [] })) };
-    let rows: Vec<Value> = node
-        .connections
-        .iter()
-        .take(DEBUG_ROWS_MAX)
-        .map(|link| {
-            json!({
-                "id": link.id,
-                "address": link.address,
-                "user": link.user(),
-                "codec": link.codec.subprotocol(),
-                "deflate": link.deflate,
-                "expires_at": link.expires_at(),
-                "subscriptions": link.subscriptions.load(std::sync::atomic::Ordering::Relaxed),
-                "outbox_bytes": link.outbox.waiting_bytes(),
-            })
-        })
-        .collect();
-    debug(&json!({ "count": node.connections.len(), "connections": rows }))
-}
-
-async fn tasks(State(health): State<Arc<Health>>) -> Response {
-    let Some(pulse) = health.pulse.get() else { return debug(&json!({})) };
-    let runtime = pulse.runtime().metrics();
-    let wheel = health.node.get().map_or(0, |node| node.wheel.len());
-    debug(&json!({
-        "workers": runtime.num_workers(),
-        "alive_tasks": runtime.num_alive_tasks(),
-        "wheel_entries": wheel,
-    }))
 }

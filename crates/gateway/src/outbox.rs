@@ -15,6 +15,7 @@ use hubbub_protocol::CloseCode;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::tally::Written;
 use crate::transport::Transport;
 
 /// How much paced output (replies, replays) may wait before whoever paces is asked to stop, in bytes.
@@ -37,6 +38,8 @@ pub enum Class {
 struct Entry {
     bytes: Bytes,
     class: Class,
+    /// How many frames these bytes end.
+    frames: u32,
 }
 
 #[derive(Default)]
@@ -44,6 +47,8 @@ struct Queue {
     entries: VecDeque<Entry>,
     /// The first entry is the rest of something that the kernel has a part of already.
     begun: bool,
+    /// What the kernel took so far.
+    written: Written,
     /// Bytes of events that wait, against the limit.
     event_bytes: usize,
     /// Bytes of replies and replays that wait.
@@ -109,8 +114,13 @@ impl Outbox {
         &self.transport
     }
 
-    /// Writes `bytes` now if nothing waits and the kernel takes them, queues the rest.
-    pub fn push(&self, bytes: Bytes, class: Class) -> Pushed {
+    /// Writes one frame now if nothing waits and the kernel takes it, queues the rest.
+    pub fn push(&self, frame: Bytes, class: Class) -> Pushed {
+        self.push_joined(frame, 1, class)
+    }
+
+    /// [`Outbox::push`] for so many frames in one write.
+    pub fn push_joined(&self, bytes: Bytes, frames: u32, class: Class) -> Pushed {
         let mut queue = self.queue.lock();
         if queue.closing.is_some() {
             return Pushed::Dropped;
@@ -120,8 +130,12 @@ impl Outbox {
         let was_empty = queue.entries.is_empty();
         if was_empty {
             match self.write_now(&rest) {
-                Ok(taken) if taken == rest.len() && !self.transport.wants_flush() => return Pushed::Taken,
+                Ok(taken) if taken == rest.len() && !self.transport.wants_flush() => {
+                    queue.written.note(taken, frames);
+                    return Pushed::Taken;
+                }
                 Ok(taken) => {
+                    queue.written.note(taken, 0);
                     rest.advance(taken);
                     begun = taken > 0;
                 }
@@ -132,7 +146,7 @@ impl Outbox {
                 }
             }
         }
-        let pushed = queue.add(Entry { bytes: rest, class }, begun, self.event_bytes_max);
+        let pushed = queue.add(Entry { bytes: rest, class, frames }, begun, self.event_bytes_max);
         drop(queue);
         // With something in the queue before, the task waits for the kernel already.
         if was_empty || pushed == Pushed::TooSlow {
@@ -242,6 +256,12 @@ impl Outbox {
         queue.event_bytes + queue.paced_bytes
     }
 
+    /// What the kernel took so far.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        self.queue.lock().written
+    }
+
     /// Whether replies and replays should pause until the reader has caught up.
     #[must_use]
     pub fn is_congested(&self) -> bool {
@@ -334,7 +354,8 @@ impl Queue {
     fn took(&mut self, bytes: usize) {
         let Some(front) = self.entries.front_mut() else { return };
         front.bytes.advance(bytes);
-        let (class, is_whole) = (front.class, front.bytes.is_empty());
+        let (class, is_whole, frames) = (front.class, front.bytes.is_empty(), front.frames);
+        self.written.note(bytes, if is_whole { frames } else { 0 });
         self.count(class, bytes, false);
         self.begun |= bytes > 0;
         if is_whole {
@@ -393,7 +414,7 @@ impl Queue {
         self.closing = Some(Closing::Frame(ending.code));
         for bytes in ending.last.into_iter().chain([ending.frame]) {
             self.count(Class::Paced, bytes.len(), true);
-            self.entries.push_back(Entry { bytes, class: Class::Paced });
+            self.entries.push_back(Entry { bytes, class: Class::Paced, frames: 1 });
         }
         self.tell_drained();
     }

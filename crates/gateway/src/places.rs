@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::metrics::{Metrics, Queued};
 
@@ -19,10 +19,12 @@ const MOMENT: Duration = Duration::from_secs(1);
 
 /// All places.
 pub(crate) struct Places {
-    free: Arc<Semaphore>,
-    max: usize,
-    /// Sockets that have one.
+    /// How many there are; 0: no limit.
+    max: AtomicUsize,
+    /// Sockets that have one; more than there are for a while when there have become fewer.
     taken: AtomicUsize,
+    /// Told when there may be a free one again.
+    freed: Notify,
     /// Few are left: HTTP connections are not kept for a next request.
     scarce: watch::Sender<bool>,
     /// Since when newcomers wait because every place is taken.
@@ -32,36 +34,46 @@ pub(crate) struct Places {
 impl Places {
     /// So many; 0: no limit.
     pub(crate) fn new(max: u64) -> Arc<Self> {
-        let max = match max {
-            0 => Semaphore::MAX_PERMITS,
-            max => usize::try_from(max).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS),
-        };
         Arc::new(Self {
-            free: Arc::new(Semaphore::new(max)),
-            max,
+            max: AtomicUsize::new(usize::try_from(max).unwrap_or(usize::MAX)),
             taken: AtomicUsize::new(0),
+            freed: Notify::new(),
             scarce: watch::Sender::new(false),
             waiting_since: Mutex::default(),
         })
     }
 
-    /// Waits until a place is free for the next socket; never none, since nobody closes the door that way.
-    pub(crate) async fn reserve(&self, metrics: &Metrics) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
-            return Some(permit);
+    /// So many from now on; 0: no limit. Who has a place keeps it.
+    pub(crate) fn change(&self, max: u64) {
+        self.max.store(usize::try_from(max).unwrap_or(usize::MAX), Ordering::Release);
+        self.freed.notify_one();
+        self.tell_scarce();
+    }
+
+    /// Waits until a place is free for the next socket. There is one task that accepts, so that nobody else takes it.
+    pub(crate) async fn reserve(&self, metrics: &Metrics) {
+        if self.is_free() {
+            return;
         }
         metrics.queued(Queued::Handshakes);
         *self.waiting_since.lock() = Some(Instant::now());
-        let permit = Arc::clone(&self.free).acquire_owned().await;
+        while !self.is_free() {
+            // A place that came free since then has left its word with the channel.
+            self.freed.notified().await;
+        }
         *self.waiting_since.lock() = None;
-        permit.ok()
+    }
+
+    fn is_free(&self) -> bool {
+        let max = self.max.load(Ordering::Acquire);
+        max == 0 || self.taken.load(Ordering::Acquire) < max
     }
 
     /// Takes the place that was reserved for a socket that has come.
-    pub(crate) fn take(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
+    pub(crate) fn take(self: &Arc<Self>) -> Place {
         self.taken.fetch_add(1, Ordering::AcqRel);
         self.tell_scarce();
-        Place { places: Arc::clone(self), _permit: permit }
+        Place(Arc::clone(self))
     }
 
     /// Whether every place has been taken for more than a moment, so that newcomers get no answer.
@@ -86,28 +98,29 @@ impl Places {
     /// Counts under the lock of the channel, so that the last who changes the count has the last word.
     fn tell_scarce(&self) {
         self.scarce.send_if_modified(|scarce| {
-            let free = self.max.saturating_sub(self.taken.load(Ordering::Acquire));
-            let now = free <= self.max / FEW;
+            let max = self.max.load(Ordering::Acquire);
+            let free = max.saturating_sub(self.taken.load(Ordering::Acquire));
+            let now = max != 0 && free <= max / FEW;
             std::mem::replace(scarce, now) != now
         });
     }
 }
 
 /// A place, until dropped.
-pub(crate) struct Place {
-    places: Arc<Places>,
-    _permit: OwnedSemaphorePermit,
-}
+pub(crate) struct Place(Arc<Places>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.taken.fetch_sub(1, Ordering::AcqRel);
-        self.places.tell_scarce();
+        self.0.taken.fetch_sub(1, Ordering::AcqRel);
+        self.0.freed.notify_one();
+        self.0.tell_scarce();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[tokio::test]
@@ -116,14 +129,33 @@ mod tests {
         let places = Places::new(4);
         let mut taken = Vec::new();
         for scarce in [false, false, true, true] {
-            taken.push(places.take(places.reserve(&metrics).await.unwrap()));
+            places.reserve(&metrics).await;
+            taken.push(places.take());
             assert_eq!(places.are_scarce(), scarce, "{}", taken.len());
         }
         places.scarce().await;
         taken.truncate(2);
         assert!(!places.are_scarce());
         let unbounded = Places::new(0);
-        let _one = unbounded.take(unbounded.reserve(&metrics).await.unwrap());
+        unbounded.reserve(&metrics).await;
+        let _one = unbounded.take();
         assert!(!unbounded.are_scarce());
+    }
+
+    #[tokio::test]
+    async fn with_fewer_places_newcomers_wait_for_those_who_have_one_and_with_more_they_do_not() {
+        let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
+        let places = Places::new(3);
+        let mut taken: Vec<_> = (0..3).map(|_| places.take()).collect();
+        places.change(2);
+        taken.pop();
+        assert!(places.reserve(&metrics).now_or_never().is_none(), "two are in, and two is all there are");
+        taken.pop();
+        places.reserve(&metrics).now_or_never().expect("one has gone");
+        taken.push(places.take());
+        let mut waiting = std::pin::pin!(places.reserve(&metrics));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        places.change(3);
+        waiting.await;
     }
 }

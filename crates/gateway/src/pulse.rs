@@ -76,10 +76,7 @@ impl Pulse {
 
     fn sign(&self, worker: usize) -> Sign {
         let metrics = self.runtime.metrics();
-        Sign {
-            parked: metrics.worker_park_unpark_count(worker),
-            busy: metrics.worker_total_busy_duration(worker),
-        }
+        Sign { parked: metrics.worker_park_unpark_count(worker), busy: metrics.worker_total_busy_duration(worker) }
     }
 
     /// What does not turn, for people; none when everything does.
@@ -89,9 +86,8 @@ impl Pulse {
             let seconds = u64::from(late(looks)?) * LOOK_EVERY.as_secs();
             Some(format!("worker {index} has been at one task for {seconds} s"))
         });
-        let canary = late(&self.canary).map(|looks| {
-            format!("a new task has waited for {} s", u64::from(looks) * LOOK_EVERY.as_secs())
-        });
+        let canary = late(&self.canary)
+            .map(|looks| format!("a new task has waited for {} s", u64::from(looks) * LOOK_EVERY.as_secs()));
         let all: Vec<String> = workers.chain(canary).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }

@@ -4,6 +4,7 @@
 //! does: that is [`crate::dispatch`].
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,9 @@ use hubbub_trace::{Entry, Span};
 use crate::admission::{Seat, Unauthenticated};
 use crate::budget::Budget;
 use crate::connection::{Handler, Message, Sorted};
+use crate::context::{self, Context, RECORDS};
 use crate::dispatch::{self, Answer};
+use crate::http::identify::not_signed_on;
 use crate::hub::lane::SubscriptionId;
 use crate::link::Link;
 use crate::metrics::{CommandOutcome, UNKNOWN};
@@ -98,7 +101,7 @@ impl Visitor {
         let limits = node.chat.limits();
         let commands = Budget::per_10s(limits.connection_commands_per_10s);
         let timeout = matches!(proof, Proof::None).then_some(limits.authentication_timeout);
-        node.wheel.connected(link, timeout);
+        node.wheel.connected(link, limits.heartbeat_interval, timeout);
         let mut visitor = Self { node, commands, phase: Phase::Authenticating, seating };
         match proof {
             Proof::None => {}
@@ -116,6 +119,7 @@ impl Visitor {
         let node = &self.node;
         let ready = session_ready(node, id, &identity);
         link.sign_on(&identity.user, identity.expires_at);
+        context::signed_on(identity.user.id, Some(id));
         node.wheel.signed_on(link, identity.expires_at);
         node.chat.bus().session_started(id, identity.user.id);
         drop(self.seating.unauthenticated.take());
@@ -136,8 +140,24 @@ impl Visitor {
             }
             Err(refusal) => {
                 self.node.metrics.auth_failed(refusal.code.name());
+                not_signed_on(Some(link.address), &refusal);
                 refuse(link, re, &refusal);
             }
+        }
+    }
+
+    fn context(&self, link: &Link, decoded: &Decoded) -> Context {
+        let (session, user) = match &self.phase {
+            Phase::Authenticating => (None, None),
+            Phase::Ready(session) => (Some(session.id), Some(session.identity.user.id)),
+        };
+        let command = decoded.command.as_ref().ok();
+        Context {
+            connection: Some(link.id),
+            session,
+            user,
+            command: command.map_or(UNKNOWN, Command::name),
+            room: command.and_then(Context::room_of),
         }
     }
 
@@ -145,6 +165,7 @@ impl Visitor {
         let started = Instant::now();
         let re = decoded.id;
         let name = decoded.command.as_ref().map_or(UNKNOWN, Command::name);
+        link.received.note_command(name, started.saturating_duration_since(link.since));
         let entry = Entry::begin(name, started);
         let outcome = match (decoded.command, &mut self.phase) {
             (Err(refusal), _) => Err(refusal),
@@ -204,7 +225,11 @@ impl Handler for Visitor {
             return;
         }
         match work {
-            Work::Command(decoded) => hubbub_trace::within(decoded.trace, self.command(link, decoded)).await,
+            Work::Command(decoded) => {
+                let (context, trace) = (self.context(link, &decoded), decoded.trace);
+                let work = hubbub_trace::within(trace, self.command(link, decoded));
+                context.during(pin!(work)).await;
+            }
             Work::TooMany(re, wait) => {
                 self.node.chat.bus().count_limited("connection");
                 let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
@@ -222,7 +247,9 @@ impl Handler for Visitor {
         self.node.wheel.forget(link);
         self.node.metrics.connections.dec();
         self.node.metrics.disconnected(reason);
-        if let Phase::Ready(session) = std::mem::replace(&mut self.phase, Phase::Authenticating) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Authenticating);
+        log_end(link, &phase, reason);
+        if let Phase::Ready(session) = phase {
             self.node.chat.bus().session_ended(session.id);
             for (room, subscription) in &session.subscriptions {
                 if let Some(room) = self.node.hub.room(*room) {
@@ -233,13 +260,39 @@ impl Handler for Visitor {
     }
 }
 
+/// The one line that each connection leaves in the log.
+fn log_end(link: &Link, phase: &Phase, reason: &'static str) {
+    let session = match phase {
+        Phase::Ready(session) => Some(session),
+        Phase::Authenticating => None,
+    };
+    let user = session.map(|session| &session.identity.user);
+    let written = link.outbox.written();
+    tracing::info!(
+        target: RECORDS,
+        connection = link.id,
+        session = session.map(|session| tracing::field::display(session.id)),
+        user = user.map(|user| tracing::field::display(user.id)),
+        user_name = user.map(|user| &*user.name),
+        address = %link.address,
+        reason,
+        lasted_ms = u64::try_from(link.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+        commands = link.received.commands(),
+        frames_in = link.received.frames(),
+        frames_out = written.frames,
+        bytes_in = link.received.bytes(),
+        bytes_out = written.bytes,
+        "connection ended"
+    );
+}
+
 /// Who this connection is to its user, and what holds for it.
 pub(crate) fn session_ready(node: &Node, id: SessionId, identity: &Identity) -> SessionReady {
     let limits = node.chat.limits();
     SessionReady {
         session: id,
         user: identity.user.clone(),
-        node: node.config.node.clone(),
+        node: node.config().node.clone(),
         epoch: node.chat.epoch(),
         heartbeat_ms: u64::try_from(limits.heartbeat_interval.as_millis()).unwrap_or(u64::MAX),
         expires_at: identity.expires_at,

@@ -81,6 +81,7 @@ impl Tls {
 
 async fn watch(cert: &Path, key: &Path, shared: &ArcSwap<ServerConfig>) {
     let mut seen = (modified(cert), modified(key));
+    let mut complained = None;
     loop {
         tokio::time::sleep(RELOAD_EVERY).await;
         let now = (modified(cert), modified(key));
@@ -94,7 +95,11 @@ async fn watch(cert: &Path, key: &Path, shared: &ArcSwap<ServerConfig>) {
                 tracing::info!(file = %cert.display(), "certificate reloaded");
             }
             // Half-written files are looked at again; the old certificate serves on.
-            Err(error) => tracing::warn!(%error, "the new certificate cannot be used yet"),
+            Err(error) if complained != Some(now) => {
+                complained = Some(now);
+                tracing::warn!(%error, "the new certificate cannot be used yet");
+            }
+            Err(_) => {}
         }
     }
 }

@@ -28,8 +28,8 @@ const EXPIRING_BEFORE: Duration = Duration::from_secs(60);
 /// What happens to a connection at a point in time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Due {
-    /// A heartbeat; scheduled anew each time.
-    Heartbeat,
+    /// A heartbeat; scheduled anew each time, at the distance that the client was told.
+    Heartbeat(Duration),
     /// Nobody signed on in time.
     Authentication,
     /// The token ends within a minute.
@@ -42,7 +42,7 @@ impl Due {
     /// The place of its entry among those of a connection: one of each kind.
     fn place(self) -> usize {
         match self {
-            Self::Heartbeat => 0,
+            Self::Heartbeat(_) => 0,
             Self::Authentication => 1,
             Self::Expiring(_) => 2,
             Self::Expired(_) => 3,
@@ -61,14 +61,13 @@ type Entries = BTreeMap<Key, (Weak<Link>, Due)>;
 /// The clock.
 pub(crate) struct Wheel {
     entries: Mutex<(Entries, u64)>,
-    heartbeat: Duration,
 }
 
 impl Wheel {
     /// A clock that runs until `stop`.
     #[must_use]
-    pub(crate) fn start(heartbeat: Duration, stop: CancellationToken) -> Arc<Self> {
-        let wheel = Arc::new(Self { entries: Mutex::default(), heartbeat });
+    pub(crate) fn start(stop: CancellationToken) -> Arc<Self> {
+        let wheel = Arc::new(Self { entries: Mutex::default() });
         let running = Arc::clone(&wheel);
         tokio::spawn(async move {
             let mut ticks = tokio::time::interval(TICK);
@@ -83,11 +82,11 @@ impl Wheel {
         wheel
     }
 
-    /// Schedules the first heartbeat of a connection and the end of its time to sign on (zero: no end).
-    pub(crate) fn connected(&self, link: &Arc<Link>, authentication_timeout: Option<Duration>) {
+    /// Schedules the first heartbeat of a connection (zero: none) and the end of its time to sign on (zero: no end).
+    pub(crate) fn connected(&self, link: &Arc<Link>, heartbeat: Duration, authentication_timeout: Option<Duration>) {
         let now = Instant::now();
-        if !self.heartbeat.is_zero() {
-            self.schedule(now + self.heartbeat, link, Due::Heartbeat);
+        if !heartbeat.is_zero() {
+            self.schedule(now + heartbeat, link, Due::Heartbeat(heartbeat));
         }
         if let Some(timeout) = authentication_timeout.filter(|timeout| !timeout.is_zero()) {
             self.schedule(now + timeout, link, Due::Authentication);
@@ -143,7 +142,7 @@ impl Wheel {
 
     fn act(&self, link: &Arc<Link>, due: Due, now: Instant) {
         match due {
-            Due::Heartbeat => {
+            Due::Heartbeat(every) => {
                 // The count is of heartbeats before this one that nothing answered.
                 // Whose command is at work is not read from, so that their silence tells nothing.
                 if link.outbox.is_at_work() {
@@ -154,7 +153,7 @@ impl Wheel {
                     return;
                 }
                 link.outbox.push(frame(Opcode::Ping, b""), Class::Paced);
-                self.schedule(now + self.heartbeat, link, Due::Heartbeat);
+                self.schedule(now + every, link, Due::Heartbeat(every));
             }
             Due::Authentication => {
                 if link.expires_at().is_none() {

@@ -3,6 +3,7 @@
 //! Owns how a node starts and ends. Must never hold a rule of chat.
 
 mod cli;
+mod complaints;
 mod config;
 mod failure;
 mod log;

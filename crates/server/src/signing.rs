@@ -5,7 +5,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hubbub_chat::tokens::{SECRET_BYTES_MIN, TokenConfig, TokenKey};
 use rand::RngExt as _;
@@ -23,7 +23,13 @@ const SECRET_RANDOM_BYTES: usize = 32;
 pub(crate) fn token_config(config: &Config) -> Result<TokenConfig, Failure> {
     let auth = &config.auth;
     let key = match (&auth.token_secret, &auth.token_public_key_file) {
-        (Some(secret), _) => TokenKey::Secret(secret.expose().to_owned()),
+        (Some(secret), _) => {
+            let signing = secret.expose().to_owned();
+            match &auth.token_secret_other {
+                Some(other) => TokenKey::Secrets { signing, other: other.expose().to_owned() },
+                None => TokenKey::Secret(signing),
+            }
+        }
         (None, Some(path)) => TokenKey::PublicKey(fs::read(path).map_err(|error| unusable(path, &error))?),
         (None, None) => TokenKey::Secret(own_secret(&config.data_folder)?),
     };
@@ -33,6 +39,12 @@ pub(crate) fn token_config(config: &Config) -> Result<TokenConfig, Failure> {
         audience: auth.token_audience.clone(),
         lifetime: auth.token_lifetime,
     })
+}
+
+/// The file of the data folder that holds the secret, where none is configured.
+pub(crate) fn own_secret_file(config: &Config) -> Option<PathBuf> {
+    let is_own = config.auth.token_secret.is_none() && config.auth.token_public_key_file.is_none();
+    is_own.then(|| config.data_folder.join(FILE))
 }
 
 /// The secret of the data folder, made at the first call, also when two processes make that at once.

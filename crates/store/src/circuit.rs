@@ -16,6 +16,7 @@ use crate::engine::Address;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::fault::Fault;
 use crate::metrics::{Metrics, Op};
+use crate::state::CircuitState;
 
 /// So many suspect failures in a row send a probe.
 const SUSPECT_FAILURES: u32 = 3;
@@ -57,6 +58,14 @@ impl Circuit {
 
     pub(crate) fn is_open(&self) -> bool {
         self.open.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn state(&self) -> CircuitState {
+        CircuitState {
+            open: self.is_open(),
+            suspect_failures: self.failures.load(Ordering::Acquire),
+            probing: self.probing.load(Ordering::Acquire),
+        }
     }
 
     pub(crate) fn epoch(&self) -> Epoch {

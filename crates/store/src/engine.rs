@@ -21,6 +21,7 @@ use crate::job::Job;
 use crate::migrations::Schema;
 use crate::plan::Plan;
 use crate::pooler::Pooler;
+use crate::state::{self, PoolState};
 
 /// The connections of one database.
 pub(crate) struct Pools<D: Database> {
@@ -229,6 +230,15 @@ impl Engine {
         }
     }
 
+    /// Its name and its pools.
+    pub(crate) fn state(&self) -> (&'static str, Vec<PoolState>) {
+        match self {
+            Self::Postgres(pools, _) => ("postgres", pools.state()),
+            Self::Pooled(pools) => ("postgres_pooled", pools.state()),
+            Self::Sqlite(pools) => ("sqlite", pools.state()),
+        }
+    }
+
     pub(crate) async fn close(&self) {
         match self {
             Self::Postgres(pools, _) | Self::Pooled(pools) => pools.close().await,
@@ -238,6 +248,14 @@ impl Engine {
 }
 
 impl<D: Database> Pools<D> {
+    fn state(&self) -> Vec<PoolState> {
+        vec![
+            state::pool("appends", &self.appends),
+            state::pool("reads", &self.reads),
+            state::pool("directory", &self.directory),
+        ]
+    }
+
     async fn close(&self) {
         self.appends.close().await;
         self.directory.close().await;

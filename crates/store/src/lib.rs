@@ -21,6 +21,7 @@ mod migrations;
 mod plan;
 mod pooler;
 mod replica;
+mod state;
 mod store;
 mod users;
 mod writer;
@@ -32,4 +33,5 @@ pub use keep::{
     Checked, Defect, DefectKind, Progress, Report, Stage, TableReport, back_up, check, move_between, restore,
 };
 pub use pooler::Pooler;
+pub use state::{CircuitState, PoolState, QueueState, ReplicaState, StoreState};
 pub use store::{Store, StoreConfig};

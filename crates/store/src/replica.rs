@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::append::PageQuery;
 use crate::engine::{Lease, postgres};
 use crate::error::{StoreError, StoreErrorKind};
+use crate::state::{self, ReplicaState};
 
 /// How long a page from the replica may take; afterwards the database is asked.
 const READ_TIMEOUT: Duration = Duration::from_millis(500);
@@ -168,6 +169,12 @@ impl Replica {
         if self.trust.lock().failed(Instant::now()) {
             tracing::warn!(error, rest_s = REST.as_secs(), "the read replica does not answer: the database is read");
         }
+    }
+
+    pub(crate) fn state(&self) -> ReplicaState {
+        let trust = self.trust.lock();
+        let (resting, failures) = (trust.is_resting(Instant::now()), trust.failures);
+        ReplicaState { resting, failures, pool: state::pool("replica", &self.pool) }
     }
 
     /// Closes its connections.

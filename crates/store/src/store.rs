@@ -25,6 +25,7 @@ use crate::metrics::{Metrics, Op};
 use crate::migrations::Schema;
 use crate::pooler::Pooler;
 use crate::replica::{Replica, Tip};
+use crate::state::StoreState;
 use crate::writer::Queue;
 
 /// How long looking at a database that is opened may take.
@@ -180,6 +181,21 @@ impl Store {
     #[must_use]
     pub fn is_up(&self) -> bool {
         !self.0.circuit.is_open()
+    }
+
+    /// What it is doing at this moment, for operators. Asks nobody.
+    #[must_use]
+    pub fn state(&self) -> StoreState {
+        let inner = &*self.0;
+        let (engine, pools) = inner.engine.state();
+        StoreState {
+            engine,
+            epoch: self.epoch().as_str().to_owned(),
+            circuit: inner.circuit.state(),
+            queue: inner.queue.state(),
+            pools,
+            replica: inner.replica.as_ref().map(Replica::state),
+        }
     }
 
     /// Asks the database whether it is there, and which history it holds: it may have been restored meanwhile.

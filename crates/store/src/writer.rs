@@ -23,6 +23,7 @@ use crate::fault::{Class, Fault};
 use crate::job::{Job, Outcome, Work};
 use crate::metrics::Op;
 use crate::plan::Plan;
+use crate::state::QueueState;
 
 /// Most writes that wait for the writer.
 pub(crate) const QUEUE_JOBS_MAX: usize = 16_384;
@@ -89,6 +90,15 @@ impl Queue {
         let Some((kind, text)) = refused else { return Ok(()) };
         self.bytes.fetch_sub(bytes, Ordering::AcqRel);
         Err(StoreError::new(kind, text))
+    }
+
+    pub(crate) fn state(&self) -> QueueState {
+        QueueState {
+            writes: self.jobs.max_capacity() - self.jobs.capacity(),
+            writes_max: QUEUE_JOBS_MAX,
+            bytes: self.bytes.load(Ordering::Acquire),
+            bytes_max: QUEUE_BYTES_MAX,
+        }
     }
 
     /// Takes no more writes and waits until those that are waiting are answered.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::project::Project;
-use crate::{generate, levels, tidy, tools};
+use crate::{generate, k8s, levels, rules, tidy, tools};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -19,12 +19,14 @@ pub(crate) struct Options {
 
 type Step = (&'static str, fn(&Project, &Options) -> Result<()>);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 9] = [
     ("fmt", |project, _| fmt(project)),
     ("clippy", |project, _| clippy(project)),
     ("doc", |project, _| doc(project)),
     ("tidy", |project, _| tidy::run(project)),
     ("generated files", |project, _| generate::run(project, true)),
+    ("k8s", |project, _| k8s::quick(project)),
+    ("rules", |project, _| rules::run(project)),
     ("deny", deny),
     ("test", |project, _| levels::run(project, None)),
 ];

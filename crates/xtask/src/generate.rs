@@ -7,6 +7,7 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 
+use crate::k8s;
 use crate::project::Project;
 
 /// A file and the command whose standard output belongs into it.
@@ -16,13 +17,14 @@ struct Generated {
 }
 
 /// Add a row, run `cargo xtask generate`, commit both.
-const FILES: [Generated; 3] = [
+const FILES: [Generated; 4] = [
     Generated { file: "docs/configuration.md", command: &["--package=hubbub", "--", "config", "reference"] },
     Generated { file: "docs/protocol.md", command: &["--package=hubbub-protocol", "--example=protocol_md"] },
     Generated {
         file: "crates/protocol/schema/hubbub.v1.schema.json",
         command: &["--package=hubbub-protocol", "--example=schema"],
     },
+    Generated { file: "deploy/grafana/hubbub.json", command: &["--package=xtask", "--", "dashboard"] },
 ];
 
 /// In a file with both marks only what stands between them is generated; the rest is people's prose.
@@ -42,7 +44,7 @@ pub(crate) fn run(project: &Project, check: bool) -> Result<()> {
             println!("{file}: up to date");
         } else if check {
             println!("{file}: out of date");
-            stale.push(file);
+            stale.push(file.to_owned());
         } else {
             if let Some(folder) = path.parent() {
                 fs::create_dir_all(folder)?;
@@ -51,6 +53,7 @@ pub(crate) fn run(project: &Project, check: bool) -> Result<()> {
             println!("{file}: written");
         }
     }
+    stale.extend(k8s::generate(project, check)?);
     if stale.is_empty() {
         return Ok(());
     }
@@ -58,7 +61,7 @@ pub(crate) fn run(project: &Project, check: bool) -> Result<()> {
 }
 
 /// What the file should hold: all of what was printed, or the present text with the part between the marks new.
-fn merge(present: &str, printed: &str) -> String {
+pub(crate) fn merge(present: &str, printed: &str) -> String {
     let printed = format!("{}\n", printed.trim_end());
     let parts = present.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
     match parts {

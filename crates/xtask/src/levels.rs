@@ -55,9 +55,9 @@ impl Level {
     }
 
     /// Whether a test program is of this level. Of the test kit everything but `chaos` is quick; of the load generator
-    /// only `planted_loss` starts a node.
+    /// `planted_loss` and `balancers` start nodes.
     fn owns(self, folder: &str, target: &str) -> bool {
-        let (chaotic, needs_node) = (target == "chaos", target == "planted_loss");
+        let (chaotic, needs_node) = (target == "chaos", matches!(target, "planted_loss" | "balancers"));
         self.crates().iter().any(|(own, _)| *own == folder)
             && match self {
                 Self::Unit => !needs_node,

@@ -10,16 +10,21 @@ mod bench;
 mod ci;
 mod clean;
 mod cluster;
+mod compose;
+mod dashboard;
 mod doctor;
 mod fuzz;
 mod generate;
+mod k8s;
 mod levels;
 mod login;
 mod node;
+mod observe;
 mod otlp;
 mod process;
 mod project;
 mod prove;
+mod rules;
 mod signals;
 mod tidy;
 mod tools;
@@ -45,16 +50,24 @@ enum Command {
     Run(node::Options),
     /// Redis, PostgreSQL, HAProxy and three nodes on this machine; Ctrl-C stops all of it.
     Cluster(cluster::Options),
+    /// docker-compose.yml with real containers: starts, kills and rolls nodes, and removes all of it (two minutes).
+    Compose(compose::Options),
     /// Every test; installs what it needs. The level `web` comes with the browser client.
     Test {
         /// One level only.
         #[arg(long, value_enum)]
         only: Option<Level>,
     },
-    /// fmt, tidy, deny, clippy, doc, generated files, test: what .ci/run calls.
+    /// fmt, tidy, rules, deny, clippy, doc, generated files, test: what .ci/run calls.
     Ci(ci::Options),
     /// The house rules: lengths, names, prints, codes, links, manifests.
     Tidy,
+    /// The Helm chart: lint, every combination, schemas of several Kubernetes versions; 1 min once Helm is built (2 min).
+    K8s(k8s::Options),
+    /// The alerts and the dashboard: cases played by promtool, pages, queries, names of metrics; 4 s.
+    Rules,
+    /// Print the Grafana dashboard; `generate` writes it to deploy/grafana/hubbub.json.
+    Dashboard,
     /// Write the generated files again; `ci` checks that they are up to date.
     Generate {
         /// Write nothing, fail when a file is out of date.
@@ -76,6 +89,11 @@ enum Command {
         /// `--report`; the rest is passed on to `hubbub-prove` (`--seed N --seconds N`, `--help`).
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
+    },
+    /// A real cluster under a real Prometheus: alerts that fire, panels that are drawn.
+    Observe {
+        /// What is looked at.
+        what: observe::What,
     },
     /// Run one fuzz target, or all of them; `fuzz list` names them. Needs a nightly toolchain.
     Fuzz(fuzz::Options),
@@ -104,12 +122,17 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Run(options) => node::run(&project, &options),
         Command::Cluster(options) => cluster::run(&project, &options),
+        Command::Compose(options) => compose::run(&project, &options),
         Command::Test { only } => levels::run(&project, only),
         Command::Ci(options) => ci::run(&project, &options),
         Command::Tidy => tidy::run(&project),
+        Command::K8s(options) => k8s::run(&project, &options),
+        Command::Rules => rules::run(&project),
+        Command::Dashboard => dashboard::text(&project).map(|text| println!("{text}")),
         Command::Generate { check } => generate::run(&project, check),
         Command::Bench { name, args } => bench::run(&project, name.as_deref(), &args),
         Command::Prove { args } => prove::run(&project, &args),
+        Command::Observe { what } => observe::run(&project, what),
         Command::Fuzz(options) => fuzz::run(&project, &options),
         Command::Otlp => otlp::run(&project),
         Command::Doctor => doctor::run(&project),

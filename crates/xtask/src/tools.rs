@@ -23,12 +23,18 @@ pub(crate) struct Program {
 pub(crate) const BUILD: [Program; 2] =
     [Program { name: "cc", packages: "gcc libc6-dev" }, Program { name: "make", packages: "make" }];
 
-/// The servers that store, bus and cluster tests start.
-pub(crate) const SERVERS: [Program; 4] = [
+/// Plays the cases of the alerts; Prometheus itself, for `cargo xtask observe`, comes in the same package.
+pub(crate) const PROMTOOL: Program = Program { name: "promtool", packages: "prometheus" };
+
+/// The servers that store, bus and cluster tests start, and the tool that tests alerts.
+pub(crate) const SERVERS: [Program; 7] = [
     Program { name: "redis-server", packages: "redis-server" },
     Program { name: "postgres", packages: "postgresql" },
     Program { name: "haproxy", packages: "haproxy" },
     Program { name: "pgbouncer", packages: "pgbouncer" },
+    Program { name: "nginx", packages: "nginx" },
+    Program { name: "caddy", packages: "caddy" },
+    PROMTOOL,
 ];
 
 /// A tool from crates.io, pinned so that every machine judges alike.

@@ -115,6 +115,12 @@ impl Outbound {
         queue.items.push_back(item);
     }
 
+    /// Messages and bytes that wait, and pipelines under way.
+    pub(super) fn load(&self) -> (usize, usize, usize) {
+        let queue = self.queue.lock();
+        (queue.items.len(), queue.bytes, queue.in_flight)
+    }
+
     /// The link that [`Self::clear`] ends.
     pub(super) fn link(&self) -> LinkNumber {
         self.queue.lock().link

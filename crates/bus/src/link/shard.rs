@@ -18,6 +18,7 @@ use super::pulse::{self, Pulse};
 use super::{CONNECT_TIMEOUT, channels, lease};
 use crate::rooms::ShardId;
 use crate::shared::Shared;
+use crate::state::ShardState;
 
 /// The first pause between two attempts, before jitter; doubled each time.
 const RETRY_MIN: Duration = Duration::from_millis(50);
@@ -79,6 +80,13 @@ impl Shard {
 
     pub(super) fn is_up(&self) -> bool {
         self.up.load(Ordering::Acquire)
+    }
+
+    /// As operators see it.
+    pub(super) fn state(&self) -> ShardState {
+        let (queue_messages, queue_bytes, pipelines) = self.outbound.load();
+        let (up, late) = (self.is_up(), self.pulse.is_late());
+        ShardState { name: self.name.clone(), up, late, queue_messages, queue_bytes, pipelines }
     }
 
     pub(super) fn set_up(&self, up: bool) {

@@ -4,6 +4,8 @@
 //! a command does itself.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,7 @@ use tower::ServiceExt;
 
 use super::{identify, login, openapi, page, respond};
 use crate::admission::Knock;
+use crate::context::{self, Context};
 use crate::dispatch;
 use crate::metrics::CommandOutcome;
 use crate::node::Node;
@@ -136,18 +139,27 @@ async fn run(
     fields: Vec<(Cow<'_, str>, Value<'_>)>,
 ) -> Response {
     let started = Instant::now();
-    let (mut response, outcome, refused) = match command(node, cmd, request, fields).await {
-        Ok(response) => (response, CommandOutcome::Ok, None),
-        Err((refusal, rate)) => {
-            let mut response = respond::refused(&refusal);
-            if let Some(rate) = rate {
-                respond::add_rate(response.headers_mut(), &rate);
-            }
-            let failed = refusal.code.http_status() >= 500;
-            let outcome = if failed { CommandOutcome::Failed } else { CommandOutcome::Refused };
-            (response, outcome, Some(refusal.code))
-        }
+    // What the path names is the first field.
+    let room = match fields.first() {
+        Some((_, Value::Text(room))) => room.parse().ok(),
+        _ => None,
     };
+    let context = Context { connection: None, session: None, user: None, command: cmd, room };
+    let answering = pin!(async {
+        match command(node, cmd, request, fields).await {
+            Ok(response) => (response, CommandOutcome::Ok, None),
+            Err((refusal, rate)) => {
+                let mut response = respond::refused(&refusal);
+                if let Some(rate) = rate {
+                    respond::add_rate(response.headers_mut(), &rate);
+                }
+                let failed = refusal.code.http_status() >= 500;
+                let outcome = if failed { CommandOutcome::Failed } else { CommandOutcome::Refused };
+                (response, outcome, Some(refusal.code))
+            }
+        }
+    });
+    let (mut response, outcome, refused) = context.during(answering).await;
     node.metrics.commanded(cmd, outcome, started.elapsed().as_secs_f64());
     response.extensions_mut().insert(Answered { cmd, refused });
     response
@@ -189,10 +201,12 @@ async fn caller(node: &Arc<Node>, request: &http::request::Parts) -> Result<Call
     let presented = identify::presented(node, &request.headers)?;
     let identity = identify::authenticate_all(node, &presented.tokens).await.inspect_err(|refusal| {
         node.metrics.auth_failed(refusal.code.name());
+        identify::not_signed_on(request.extensions.get::<IpAddr>().copied(), refusal);
     })?;
     if let Some(knock) = request.extensions.get::<Knock>() {
         knock.is_known();
     }
+    context::signed_on(identity.user.id, None);
     Ok(Caller::new(&identity))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Must never take a cookie without an Origin that is allowed: any page could make a browser send it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
@@ -76,6 +77,12 @@ pub(super) async fn authenticate_all(node: &Arc<Node>, tokens: &[String]) -> Res
     proved.ok_or_else(|| ErrorCode::Unauthenticated.into())
 }
 
+/// Says that somebody has failed to prove who they are, never what they showed.
+pub(crate) fn not_signed_on(address: Option<IpAddr>, refusal: &Refusal) {
+    let address = address.map(tracing::field::display);
+    tracing::info!(address, reason = refusal.code.name(), "somebody could not sign on");
+}
+
 /// Checks that the request names its host once: two could be read in two ways by a proxy (RFC 9112 §3.2).
 ///
 /// # Errors
@@ -97,7 +104,7 @@ pub(super) fn check_origin(node: &Node, headers: &HeaderMap, uri: &Uri) -> Resul
     let Some(origin) = origins.next() else { return Ok(()) };
     let allowed = origins.next().is_none()
         && origin.to_str().is_ok_and(|origin| {
-            let configured = node.config.allowed_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin));
+            let configured = node.config().allowed_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin));
             configured || is_own(origin, headers, uri)
         });
     if allowed { Ok(()) } else { Err(ErrorCode::OriginRefused.into()) }

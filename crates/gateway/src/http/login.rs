@@ -2,6 +2,7 @@
 //!
 //! Must never log or echo the password.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -12,7 +13,7 @@ use hubbub_chat::LoggedIn;
 use hubbub_protocol::{ErrorCode, Refusal};
 use serde_json::{Value, json};
 
-use super::{api, respond};
+use super::{api, identify, respond};
 use crate::node::Node;
 
 /// The cookie that gets a newer token later.
@@ -20,11 +21,13 @@ const REFRESH_COOKIE: &str = "__Host-hubbub-refresh";
 
 /// Signs on.
 pub(super) async fn log_in(State(node): State<Arc<Node>>, request: Request) -> Response {
+    let address = request.extensions().get::<IpAddr>().copied();
     match try_log_in(&node, request).await {
         Ok(logged_in) => respond_with(&logged_in),
         Err(refusal) => {
             if refusal.code == ErrorCode::CredentialsWrong {
                 node.metrics.auth_failed(refusal.code.name());
+                identify::not_signed_on(address, &refusal);
             }
             respond::refused(&refusal)
         }

@@ -3,7 +3,7 @@
 //! Must never decide who may do what.
 
 mod api;
-mod identify;
+pub(crate) mod identify;
 mod login;
 mod openapi;
 mod page;

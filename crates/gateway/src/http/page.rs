@@ -21,7 +21,7 @@ pub(super) async fn show(State(node): State<Arc<Node>>) -> Response {
     };
     let page = TEMPLATE
         .replace("{version}", env!("CARGO_PKG_VERSION"))
-        .replace("{node}", &escape(&node.config.node))
+        .replace("{node}", &escape(&node.config().node))
         .replace("{state}", state);
     let mut response = Html(page).into_response();
     let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");

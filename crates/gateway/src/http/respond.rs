@@ -33,6 +33,8 @@ pub(crate) fn json<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Respo
 /// A refusal, with its status and `Retry-After`.
 pub(crate) fn refused(refusal: &Refusal) -> Response<Body> {
     let error = to_wire(refusal);
+    // Its sentence may quote what a client wrote.
+    tracing::debug!(trace = %error.trace, code = error.code, name = error.name, "refused over HTTP");
     let status = StatusCode::from_u16(refusal.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = json(status, &ErrorBody { err: &error });
     if let Some(wait) = refusal.retry_after_ms {

@@ -78,7 +78,7 @@ pub(crate) async fn serve(node: Arc<Node>, mut tcp: TcpStream, address: IpAddr, 
     let timeout = node.chat.limits().handshake_timeout;
     let timeout = if timeout.is_zero() { NO_TIMEOUT } else { timeout };
     let came = Instant::now();
-    let proxies = Arc::clone(&node.config.proxy);
+    let proxies = Arc::clone(&node.config().proxy);
     let hop = proxies.client(address);
     let client = if proxies.protocol && hop.is_proxy {
         let Some(client) = named(&node, &proxies, &mut tcp, hop, came + timeout).await else { return };
@@ -174,6 +174,7 @@ impl hyper::service::Service<Request<Incoming>> for Front {
             }
             if !is_upgrade {
                 request.extensions_mut().insert(knock);
+                request.extensions_mut().insert(client.address);
                 let response = super::api::serve(Arc::clone(&node), request).await;
                 return Ok(keep_if_there_is_room(&node, response));
             }

@@ -3,6 +3,7 @@
 //! Owns the checks of RFC 6455 §4.2 and of CONTRACT §4 (proof of identity, Origin). Must never accept two different
 //! identities, or a cookie from a page that may not connect.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -82,6 +83,7 @@ async fn decide(
         Err(Denied::Refused(refusal)) => {
             if refusal.code.code() / 10_000 == 2 {
                 node.metrics.auth_failed(refusal.code.name());
+                identify::not_signed_on(Some(client.address), &refusal);
             }
             (respond::refused(&refusal), None)
         }
@@ -128,13 +130,13 @@ async fn accept(
     } else {
         node.chat.enter_address(client.address).await?
     };
-    let proof = prove(node, headers).await?;
+    let proof = prove(node, headers, client.address).await?;
     let unauthenticated = match proof {
         Proof::None => Some(node.admission.enter_unauthenticated(knock)?),
         Proof::Identity(..) | Proof::Refused(_) => None,
     };
     let extensions = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|value| value.to_str().ok());
-    let agreement = if node.config.deflate { handshake::negotiate_deflate(extensions) } else { None };
+    let agreement = if node.config().deflate { handshake::negotiate_deflate(extensions) } else { None };
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let answer = response.headers_mut();
@@ -184,7 +186,7 @@ fn choose_codec(headers: &HeaderMap) -> Result<(Codec, bool), Refusal> {
 
 /// Checks every identity that was presented. A refusal is HTTP where the client can read it, and waits for the
 /// socket where it cannot: a browser shows no answer to a failed handshake.
-async fn prove(node: &Arc<Node>, headers: &HeaderMap) -> Result<Proof, Refusal> {
+async fn prove(node: &Arc<Node>, headers: &HeaderMap, address: IpAddr) -> Result<Proof, Refusal> {
     let Presented { tokens, readable } = identify::presented(node, headers)?;
     if tokens.is_empty() {
         return Ok(Proof::None);
@@ -197,6 +199,7 @@ async fn prove(node: &Arc<Node>, headers: &HeaderMap) -> Result<Proof, Refusal> 
     match proved.await {
         Err(refusal) if !readable => {
             node.metrics.auth_failed(refusal.code.name());
+            identify::not_signed_on(Some(address), &refusal);
             Ok(Proof::Refused(refusal))
         }
         outcome => outcome,

@@ -92,10 +92,10 @@ impl Lane {
         true
     }
 
-    /// The connections of its subscribers.
+    /// Its subscribers as of now.
     #[must_use]
-    pub fn links(&self) -> Vec<Arc<Link>> {
-        self.state.lock().subscribers.iter().map(|subscriber| Arc::clone(&subscriber.link)).collect()
+    pub fn all(&self) -> Arc<Vec<Subscriber>> {
+        Arc::clone(&self.state.lock().subscribers)
     }
 
     /// Removes a subscription; false when it is not here. An event may still be on its way.
@@ -239,6 +239,11 @@ impl Drop for Scheduled<'_> {
     }
 }
 
+/// A count of frames as an outbox takes it.
+pub(super) fn frame_count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
 /// One write for each socket; how many events reached one.
 fn push_all(frames: &[Arc<Frames>], subscribers: &[Subscriber], metrics: &Metrics) -> u64 {
     let mut joined = Joined::new(frames);
@@ -253,7 +258,7 @@ fn push_all(frames: &[Arc<Frames>], subscribers: &[Subscriber], metrics: &Metric
                 None => continue,
             }
         };
-        match subscriber.link.outbox.push(bytes, Class::Durable) {
+        match subscriber.link.outbox.push_joined(bytes, frame_count(count), Class::Durable) {
             Pushed::Taken => delivered += count as u64,
             Pushed::Dropped => {}
             Pushed::TooSlow => metrics.slow_closes.inc(),

@@ -89,6 +89,12 @@ impl Hub {
         self.rooms.iter().map(|room| Arc::clone(&room)).collect()
     }
 
+    /// How many rooms somebody here follows, or followed a moment ago.
+    #[must_use]
+    pub fn room_count(&self) -> usize {
+        self.rooms.len()
+    }
+
     /// The room, held against retirement; the caller releases it.
     fn hold(&self, id: RoomId) -> Arc<Room> {
         // Under the lock of the map's shard, so that retirement sees the hold or the caller sees a new room.

@@ -2,6 +2,8 @@
 //!
 //! Owns the order of its locks: tail, then replaying, then lanes, then a lane, then an outbox. Must never do I/O while one is held.
 
+mod view;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,12 +13,13 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::OnceCell;
 
 use super::frames::{Form, Frames, Joined};
-use super::lane::{Lane, Queued, Subscriber, SubscriptionId};
+use super::lane::{Lane, Queued, Subscriber, SubscriptionId, frame_count};
 use super::pace::Tick;
 use super::tail::{Hole, RoomTail, Slice};
 use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::outbox::Class;
+pub use view::{Follower, TailView};
 
 /// A room that somebody here follows.
 pub struct Room {
@@ -130,10 +133,7 @@ impl Room {
     /// Ends its history. Returns the connections that follow it; whoever enters from now on finds it dissolved.
     pub fn dissolve(&self) -> Vec<Arc<Link>> {
         self.dissolved.store(true, Ordering::SeqCst);
-        let mut links: Vec<Arc<Link>> =
-            self.replaying.lock().values().map(|replaying| Arc::clone(&replaying.link)).collect();
-        self.lanes.read().iter().for_each(|lane| links.extend(lane.links()));
-        links
+        self.links()
     }
 
     /// Whether nobody follows it or is about to, or ever will: then nothing more is fetched for it.
@@ -339,8 +339,8 @@ impl Room {
         // Held until it stands in its lane: whoever ends it finds it in one place or the other.
         let mut replaying = self.replaying.lock();
         let Some(Replaying { member, ends_at, .. }) = replaying.remove(&id) else { return CatchUp::Ended };
-        if let Some((bytes, _)) = Joined::new(&rest).within(cursor, ends_at, Form::of(link)) {
-            link.outbox.push(bytes, Class::Paced);
+        if let Some((bytes, count)) = Joined::new(&rest).within(cursor, ends_at, Form::of(link)) {
+            link.outbox.push_joined(bytes, frame_count(count), Class::Paced);
         }
         if ends_at != Seq::MAX {
             self.left(true, link);
@@ -366,8 +366,8 @@ impl Room {
         let mut departures = frames.iter().filter_map(|frames| departure(frames));
         let found = departures.find(|departure| member.is_ended_by(*departure));
         let ends_at = found.map_or(*ends_at, |departure| departure.seen.min(*ends_at));
-        if let Some((bytes, _)) = joined.within(cursor, ends_at, Form::of(link)) {
-            link.outbox.push(bytes, Class::Paced);
+        if let Some((bytes, count)) = joined.within(cursor, ends_at, Form::of(link)) {
+            link.outbox.push_joined(bytes, frame_count(count), Class::Paced);
         }
         if joined.last() >= ends_at {
             replaying.remove(&id);
@@ -390,18 +390,6 @@ impl Room {
         let lane = Arc::new(Lane::default());
         lane.add(subscriber);
         self.lanes.write().push(lane);
-    }
-
-    /// Live subscribers.
-    #[must_use]
-    pub fn subscribers(&self) -> usize {
-        self.lanes.read().iter().map(|lane| lane.subscribers()).sum()
-    }
-
-    /// Events behind a hole.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.tail.lock().waiting()
     }
 }
 

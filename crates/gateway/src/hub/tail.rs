@@ -139,6 +139,39 @@ impl RoomTail {
         self.ahead.len()
     }
 
+    /// The highest seq that is known to exist.
+    #[must_use]
+    pub fn known(&self) -> Seq {
+        self.known
+    }
+
+    /// The oldest seq in the ring.
+    #[must_use]
+    pub fn first_kept(&self) -> Option<Seq> {
+        self.ring.front().map(|frames| frames.seq())
+    }
+
+    /// How many events the ring has, and about how many bytes they take.
+    #[must_use]
+    pub fn kept(&self) -> (usize, usize) {
+        (self.ring.len(), self.ring_bytes)
+    }
+
+    /// What is missing below the highest known seq, both ends included: the first `max` ranges.
+    #[must_use]
+    pub fn holes(&self, max: usize) -> Vec<(Seq, Seq)> {
+        let Some(mut next) = self.next else { return Vec::new() };
+        let mut holes = Vec::new();
+        // One beyond the end closes the last range.
+        for there in self.ahead.keys().copied().chain([self.known + 1]) {
+            if holes.len() < max && there > next {
+                holes.push((next, there - 1));
+            }
+            next = next.max(there + 1);
+        }
+        holes
+    }
+
     fn advance(&mut self) -> Vec<Arc<Frames>> {
         let mut deliverable = Vec::new();
         while let Some(entry) = self.ahead.first_entry() {

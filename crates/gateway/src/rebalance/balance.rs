@@ -103,8 +103,6 @@ struct Giving {
 
 /// What one node remembers from look to look.
 pub(super) struct Balance {
-    /// Of all nodes together.
-    per_second: u64,
     others: HashMap<String, Seen>,
     own: Option<u64>,
     /// Looks to let pass, whatever they show.
@@ -116,10 +114,10 @@ pub(super) struct Balance {
 }
 
 impl Balance {
-    /// All nodes that give clients away close at most `per_second` together.
-    pub(super) fn new(per_second: u64) -> Self {
+    /// Of a node that has just started.
+    pub(super) fn new() -> Self {
         let (settle, patience, in_vain) = (SETTLE_LOOKS, 0, 0);
-        Self { per_second, others: HashMap::new(), own: None, settle, patience, in_vain, giving: None }
+        Self { others: HashMap::new(), own: None, settle, patience, in_vain, giving: None }
     }
 
     /// The others cannot be seen: whatever was known of them is old.
@@ -134,8 +132,9 @@ impl Balance {
         }
     }
 
-    /// Looks at the sessions of this node and of each other one that has a lease.
-    pub(super) fn look(&mut self, own: u64, others: &[Other]) -> Verdict {
+    /// Looks at the sessions of this node and of each other one that has a lease. All nodes that give clients away close at
+    /// most `closes_per_second` together.
+    pub(super) fn look(&mut self, own: u64, others: &[Other], closes_per_second: u64) -> Verdict {
         self.see(own, others);
         if self.settle > 0 {
             self.settle -= 1;
@@ -145,7 +144,7 @@ impl Balance {
         let share = self.share(own);
         // Whoever has more than the share gives or may begin to: the pace is divided among all of them.
         let givers = 1 + self.others.values().filter(|seen| seen.sessions > share).count() as u64;
-        let per_second = (self.per_second / givers).max(1);
+        let per_second = (closes_per_second / givers).max(1);
         let verdict = match self.giving.take() {
             Some(giving) => self.go_on(giving, own, share),
             None => self.begin(own, share),

@@ -24,7 +24,7 @@ const AGE_MIN: Duration = Duration::from_secs(10);
 
 /// Compares with the other nodes every few seconds, until the node drains or stops.
 pub(crate) async fn run(node: Arc<Node>, stop: CancellationToken) {
-    if !node.config.rebalance.enabled || !node.chat.bus().is_shared() {
+    if !node.chat.bus().is_shared() {
         return;
     }
     tokio::select! {
@@ -35,15 +35,16 @@ pub(crate) async fn run(node: Arc<Node>, stop: CancellationToken) {
 }
 
 async fn watch(node: &Node) {
-    let mut balance = Balance::new(node.config.rebalance.closes_per_second);
+    let mut balance = Balance::new();
     let mut tempo = Tempo::at_most(1, Instant::now());
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        let config = node.config().rebalance;
         let bus = node.chat.bus();
         // Who is closed while the database is gone cannot sign on elsewhere either.
-        let leases = if node.chat.store_is_up() { bus.nodes().await.ok() } else { None };
+        let leases = if config.enabled && node.chat.store_is_up() { bus.nodes().await.ok() } else { None };
         let Some(leases) = leases else {
             balance.lost_sight();
             continue;
@@ -52,7 +53,7 @@ async fn watch(node: &Node) {
         let others: Vec<Other> = others
             .map(|lease| Other { instance: lease.instance, sessions: lease.sessions, draining: lease.draining })
             .collect();
-        let verdict = balance.look(sessions(node).len() as u64, &others);
+        let verdict = balance.look(sessions(node).len() as u64, &others, config.closes_per_second);
         if let Some(say) = verdict.say {
             tell(say);
         }

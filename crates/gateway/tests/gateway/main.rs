@@ -6,6 +6,7 @@ mod fixture;
 
 mod admission;
 mod attack;
+mod debug;
 mod deflate;
 mod drain;
 mod events;

@@ -31,7 +31,7 @@ async fn a_process_that_starts_lives_and_is_not_ready() {
     let ready = get("/readyz").await;
     assert_eq!((ready.status, &ready.json()["status"]), (503, &json!("starting")));
     assert!(ready.text().contains("the database"));
-    for path in ["/metrics", "/debug/rooms", "/debug/connections", "/debug/tasks", "/debug/config"] {
+    for path in ["/metrics", "/debug/node", "/debug/rooms", "/debug/connections", "/debug/tasks", "/debug/config"] {
         assert_eq!(get(path).await.status, 200, "{path}");
     }
     stop.cancel();
@@ -131,7 +131,9 @@ async fn the_debug_pages_show_what_is_there_and_no_secret() {
     assert_eq!(connections["connections"][0]["user"], ada.json());
     assert_eq!(connections["connections"][0]["subscriptions"], 1);
     assert!(parse(&node.ops("/debug/tasks").await.1)["alive_tasks"].as_u64().unwrap() > 0);
-    for path in ["/debug/config", "/debug/rooms", "/debug/connections", "/debug/tasks", "/metrics", "/readyz"] {
+    let pages = ["config", "node", "rooms", "rooms/lobby", "connections", "leases", "bus", "store", "tasks", "errors"];
+    let pages = pages.map(|page| format!("/debug/{page}"));
+    for path in pages.iter().map(String::as_str).chain(["/metrics", "/readyz"]) {
         let body = node.ops(path).await.1;
         for secret in [crate::fixture::SECRET, &ada.token, "a body that"] {
             assert!(!body.contains(secret), "{path}");

@@ -38,6 +38,25 @@ async fn flood(writer: &mut Client, mut done: impl AsyncFnMut() -> bool) -> usiz
 }
 
 #[tokio::test]
+async fn the_slowest_reader_is_shown_first() {
+    let (node, ada) = busy(|limits| limits.outbox_bytes_max = 0).await;
+    let mut writer = node.client(&ada).await;
+    writer.room("lobby", "public", &[]).await;
+    let mut slow = node.handshake().receive_buffer(4 << 10).ready(&ada).await;
+    slow.ok("room.subscribe", json!({ "room": "lobby" })).await;
+    let first = async || {
+        let (_, page) = node.ops("/debug/connections?limit=1").await;
+        serde_json::from_str::<serde_json::Value>(&page).unwrap()["connections"][0].clone()
+    };
+    flood(&mut writer, async || first().await["outbox_bytes"] != 0).await;
+    let slowest = first().await;
+    assert_eq!((&slowest["id"], &slowest["last_command"]["name"]), (&json!(2), &json!("room.subscribe")), "{slowest}");
+    let (_, summary) = node.ops("/debug/node").await;
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!(summary["outbox_bytes"], slowest["outbox_bytes"], "nothing waits for anybody else");
+}
+
+#[tokio::test]
 async fn a_reader_that_does_not_read_is_closed_and_its_neighbour_gets_everything() {
     let (node, ada) = busy(|limits| limits.outbox_bytes_max = 100_000).await;
     let mut writer = node.client(&ada).await;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::output::{print, print_json};
 use super::settings::Settings;
-use crate::config::{Problems, Purpose, reference};
+use crate::config::{Problems, Purpose, reference, reference_json};
 use crate::failure::Failure;
 
 #[derive(clap::Subcommand)]
@@ -16,7 +16,11 @@ pub(super) enum Command {
     /// Show the configuration and where each value comes from; secrets are masked.
     Show(Options),
     /// Explain every key, in Markdown.
-    Reference,
+    Reference {
+        /// For programs: `{keys: [{path, secret, schema}]}`, the schema of the value as JSON Schema.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(clap::Args)]
@@ -32,7 +36,8 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Check(options) => check(&options),
         Command::Show(options) => show(&options),
-        Command::Reference => print(&reference()),
+        Command::Reference { json: true } => print_json(&reference_json()),
+        Command::Reference { json: false } => print(&reference()),
     }
 }
 
@@ -46,7 +51,7 @@ fn check(options: &Options) -> Result<(), Failure> {
     let outcome = options.settings.load_quietly(Purpose::Serve);
     let (problems, warnings): (&[_], &[_]) = match &outcome {
         Ok(loaded) => (&[], &loaded.warnings),
-        Err(Problems { problems, warnings }) => (problems, warnings),
+        Err(Problems { problems, warnings, .. }) => (problems, warnings),
     };
     print_json(&json!({ "ok": outcome.is_ok(), "problems": problems, "warnings": warnings }))?;
     outcome.map(drop).map_err(Failure::from)

@@ -36,10 +36,17 @@ pub(super) struct Options {
 }
 
 /// Whom to ask for what.
-#[derive(Debug, PartialEq, Eq)]
-struct Target {
-    authority: String,
-    path: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) authority: String,
+    pub(super) path: String,
+}
+
+impl Target {
+    /// The readiness of the node whose ops listener is at this address.
+    pub(super) fn at(authority: &str) -> Self {
+        Self { authority: authority.to_owned(), path: PATH.to_owned() }
+    }
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
@@ -47,10 +54,11 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         Some(url) => parse(url)?,
         None => {
             let config = options.settings.load_quietly(Purpose::Other)?.config;
-            Target { authority: reachable(config.ops_listen).to_string(), path: PATH.to_owned() }
+            Target::at(&reachable(config.ops_listen).to_string())
         }
     };
-    let (status, body) = ask(&target).map_err(|error| Failure::Refused(format!("{}: {error}", target.authority)))?;
+    let (status, body) = ask(&target, DEADLINE, ANSWER_BYTES_MAX)
+        .map_err(|error| Failure::Refused(format!("{}: {error}", target.authority)))?;
     let ready = status == 200;
     if options.json {
         let answer: serde_json::Value = serde_json::from_str(&body).unwrap_or_else(|_| body.clone().into());
@@ -60,7 +68,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
 }
 
 /// An address that can be connected to, for one that is listened on.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -69,7 +77,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-fn parse(url: &str) -> Result<Target, Failure> {
+pub(super) fn parse(url: &str) -> Result<Target, Failure> {
     let usage = || Failure::Usage(format!("`{url}` is no http://host:port of an ops listener"));
     let rest = url.strip_prefix("http://").ok_or_else(usage)?;
     let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
@@ -82,9 +90,9 @@ fn parse(url: &str) -> Result<Target, Failure> {
     Ok(Target { authority: authority.to_owned(), path: path.to_owned() })
 }
 
-/// The status and body of the answer.
-fn ask(target: &Target) -> std::io::Result<(u16, String)> {
-    let deadline = Instant::now() + DEADLINE;
+/// The status and body of the answer, which comes whole within `limit` and has at most so many bytes.
+pub(super) fn ask(target: &Target, limit: Duration, bytes_max: u64) -> std::io::Result<(u16, String)> {
+    let deadline = Instant::now() + limit;
     let mut stream = connect(&target.authority, deadline)?;
     let Target { authority, path } = target;
     stream.set_write_timeout(Some(remaining(deadline)?))?;
@@ -93,8 +101,8 @@ fn ask(target: &Target) -> std::io::Result<(u16, String)> {
         "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\nUser-Agent: hubbub-health\r\n\r\n"
     )?;
     let mut answer = Vec::new();
-    let mut buffer = [0; 4096];
-    while (answer.len() as u64) < ANSWER_BYTES_MAX && !is_whole(&answer) {
+    let mut buffer = [0; 16 << 10];
+    while (answer.len() as u64) < bytes_max && !is_whole(&answer) {
         stream.set_read_timeout(Some(remaining(deadline)?))?;
         match stream.read(&mut buffer)? {
             0 => break,

@@ -19,6 +19,7 @@ mod progress;
 mod restore;
 mod settings;
 mod token;
+mod top;
 mod user;
 mod version;
 
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::{Purpose, load};
 use crate::failure::Failure;
 use settings::Settings;
 
@@ -62,6 +64,8 @@ enum Command {
     /// Make access tokens.
     #[command(subcommand)]
     Token(token::Command),
+    /// Watch the nodes of a cluster.
+    Top(top::Options),
     /// Ask a node whether it is ready.
     Health(health::Options),
     /// Print the version.
@@ -83,13 +87,17 @@ pub(crate) fn run() -> ExitCode {
         Command::Check(options) => block_on(check::run(options)),
         Command::User(command) => block_on(user::run(command)),
         Command::Token(command) => block_on(token::run(command)),
+        Command::Top(options) => top::run(&options),
         Command::Health(options) => health::run(&options),
         Command::Version(options) => version::run(&options),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            crate::log::flush();
+            ExitCode::SUCCESS
+        }
         Err(failure) => {
-            eprintln!("hubbub: {failure}");
+            crate::log::last_words(&format!("hubbub: {failure}"));
             ExitCode::from(failure.exit_code())
         }
     }
@@ -97,8 +105,9 @@ pub(crate) fn run() -> ExitCode {
 
 fn serve(settings: &Settings) -> Result<(), Failure> {
     // What is only suspicious goes to the log, as everything that a node says.
-    let loaded = settings.load_quietly(crate::config::Purpose::Serve)?;
-    crate::serve::run(&loaded)
+    let given = settings.given();
+    let loaded = load(&given, Purpose::Serve)?;
+    crate::serve::run(given, loaded)
 }
 
 fn talk(args: chat::ChatArgs) -> ExitCode {

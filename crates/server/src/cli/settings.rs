@@ -32,9 +32,12 @@ impl Settings {
 
     /// Loads the configuration and leaves what it warns about to the caller.
     pub(super) fn load_quietly(&self, purpose: Purpose) -> Result<Loaded, crate::config::Problems> {
-        let given =
-            Given { file: self.config.clone(), flags: self.flags.0.clone(), variables: std::env::vars_os().collect() };
-        load(given, purpose)
+        load(&self.given(), purpose)
+    }
+
+    /// What the program was started with.
+    pub(super) fn given(&self) -> Given {
+        Given { file: self.config.clone(), flags: self.flags.0.clone(), variables: std::env::vars_os().collect() }
     }
 
     /// The configuration for a command that uses the database and does not serve.

@@ -154,6 +154,15 @@ impl Check<'_> {
         if auth.token_secret.as_ref().is_some_and(|secret| secret.expose().len() < SECRET_BYTES_MIN) {
             self.refuse("auth.token_secret", &format!("has fewer than {SECRET_BYTES_MIN} bytes"));
         }
+        match &auth.token_secret_other {
+            Some(other) if other.expose().len() < SECRET_BYTES_MIN => {
+                self.refuse("auth.token_secret_other", &format!("has fewer than {SECRET_BYTES_MIN} bytes"));
+            }
+            Some(_) if auth.token_secret.is_none() => {
+                self.refuse("auth.token_secret_other", "is given, but `auth.token_secret` is not");
+            }
+            _ => {}
+        }
         match (&auth.token_secret, &auth.token_public_key_file) {
             (Some(_), Some(_)) => {
                 self.refuse("auth.token_public_key_file", "and `auth.token_secret` are both given; one is enough");
@@ -166,7 +175,8 @@ impl Check<'_> {
             (None, None) if self.config.is_cluster() && purpose != Purpose::Other => {
                 let cause = self.redis_path().unwrap_or("database.url");
                 let message = "is missing: in a cluster (Redis, or a PostgreSQL `database.url`) every node needs \
-                               the same one";
+                               the same one, here or in a file that `auth.token_secret_file` names (as variables \
+                               HUBBUB_AUTH_TOKEN_SECRET, HUBBUB_AUTH_TOKEN_SECRET_FILE)";
                 let source = self.loaded.source(cause);
                 let message = format!("`auth.token_secret` {message}");
                 self.found.problems.push(Problem::new(source, message));
@@ -181,11 +191,11 @@ impl Check<'_> {
         {
             self.refuse("node.name", &format!("is not 1 to {NODE_NAME_CHARS_MAX} visible ASCII characters"));
         }
-        let foreign = self.config.auth.allowed_origins.iter().find(|origin| !is_origin(origin, &[]));
-        if let Some(origin) = foreign {
+        let config = self.config;
+        for origin in config.auth.allowed_origins.iter().filter(|origin| !is_origin(origin, &[])) {
             self.refuse("auth.allowed_origins", &format!("has `{origin}`, which is no `scheme://host[:port]`"));
         }
-        if let Some(part) = unknown_level(&self.config.log.level) {
+        for part in unknown_levels(&config.log.level) {
             self.refuse(
                 "log.level",
                 &format!("has `{part}`; expected `error`, `warn`, `info`, `debug`, `trace`, `off` or `hubbub_…=level`"),
@@ -265,14 +275,14 @@ fn is_origin(text: &str, schemes: &[&str]) -> bool {
     known && spelled && host_spelled && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
-/// The first part of a log filter that is neither a level nor `hubbub_…=level`.
-fn unknown_level(filter: &str) -> Option<&str> {
+/// The parts of a log filter that are neither a level nor `hubbub_…=level`.
+fn unknown_levels(filter: &str) -> impl Iterator<Item = &str> {
     const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
     // Foreign crates stay at warnings: what they say at other levels may hold what must never be logged.
     let target = |text: &str| {
         text.starts_with("hubbub") && text.chars().all(|sign| sign.is_ascii_alphanumeric() || "_:".contains(sign))
     };
-    filter.split(',').map(str::trim).find(|part| match part.split_once('=') {
+    filter.split(',').map(str::trim).filter(move |part| match part.split_once('=') {
         None => !LEVELS.contains(part),
         Some((name, level)) => !target(name) || !LEVELS.contains(&level),
     })
@@ -311,12 +321,12 @@ mod tests {
     #[test]
     fn log_filters() {
         for good in ["info", "off", "info,hubbub_gateway=debug", "hubbub_bus::redis=trace, warn"] {
-            assert_eq!(unknown_level(good), None, "{good}");
+            assert_eq!(unknown_levels(good).count(), 0, "{good}");
         }
         for (bad, part) in
             [("inof", "inof"), ("info,a=loud", "a=loud"), ("", ""), ("info,", ""), ("hyper=info", "hyper=info")]
         {
-            assert_eq!(unknown_level(bad), Some(part), "{bad}");
+            assert!(unknown_levels(bad).eq([part]), "{bad}");
         }
     }
 

@@ -21,13 +21,17 @@ const PLACES: [&str; 2] = ["hubbub.toml", "/etc/hubbub/hubbub.toml"];
 /// No configuration is this long.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Reads the named file, or the first that is there. A named one has to be there.
-pub(super) fn read(named: Option<&Path>) -> (Option<PathBuf>, Layer) {
-    let places: Vec<PathBuf> = match named {
+/// Where a file may be.
+pub(super) fn places(named: Option<&Path>) -> Vec<PathBuf> {
+    match named {
         Some(path) => vec![path.to_path_buf()],
         None => PLACES.iter().map(PathBuf::from).collect(),
-    };
-    for path in places {
+    }
+}
+
+/// Reads the named file, or the first that is there. A named one has to be there.
+pub(super) fn read(named: Option<&Path>) -> (Option<PathBuf>, Layer) {
+    for path in places(named) {
         match read_text(&path) {
             Ok(text) => {
                 let layer = parse(&path, &text);

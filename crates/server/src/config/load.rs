@@ -31,7 +31,7 @@ pub(super) struct Layer {
 }
 
 /// What the program was started with.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Given {
     /// `--config`.
     pub(crate) file: Option<PathBuf>,
@@ -47,7 +47,9 @@ pub(crate) struct Loaded {
     /// The file that was read.
     pub(crate) file: Option<PathBuf>,
     pub(crate) warnings: Vec<Problem>,
-    sources: BTreeMap<&'static str, Source>,
+    /// Files beside it that values were read from.
+    pub(crate) files: Vec<PathBuf>,
+    pub(super) sources: BTreeMap<&'static str, Source>,
 }
 
 impl Loaded {
@@ -58,12 +60,13 @@ impl Loaded {
 }
 
 /// Reads all layers and checks the whole.
-pub(crate) fn load(given: Given, purpose: Purpose) -> Result<Loaded, Problems> {
+pub(crate) fn load(given: &Given, purpose: Purpose) -> Result<Loaded, Problems> {
     let (file, file_layer) = file::read(given.file.as_deref());
     // From the weakest to the strongest.
-    let layers = [file_layer, environment::read(given.variables.into_iter()), flags(given.flags)];
+    let layers = [file_layer, environment::read(given.variables.iter().cloned()), flags(&given.flags)];
     let mut found = Problems::default();
-    let mut loaded = Loaded { config: Config::default(), file, warnings: Vec::new(), sources: BTreeMap::new() };
+    let mut loaded =
+        Loaded { config: Config::default(), file, warnings: Vec::new(), files: Vec::new(), sources: BTreeMap::new() };
     for layer in layers {
         found.problems.extend(layer.problems);
         found.warnings.extend(layer.warnings);
@@ -72,19 +75,21 @@ pub(crate) fn load(given: Given, purpose: Purpose) -> Result<Loaded, Problems> {
     if *loaded.source("database.url") == Source::Default {
         loaded.config.database.url = sqlite_url(&loaded.config.data_folder.to_string_lossy());
     }
+    loaded.files.extend(loaded.config.auth.token_public_key_file.clone());
     check::run(&loaded, purpose, &mut found);
     if found.problems.is_empty() {
         loaded.warnings = found.warnings;
         return Ok(loaded);
     }
     found.problems.sort();
+    found.files = loaded.files;
     Err(found)
 }
 
-fn flags(given: Vec<(&'static Key, String)>) -> Layer {
-    let entries = given.into_iter().map(|(key, text)| {
+fn flags(given: &[(&'static Key, String)]) -> Layer {
+    let entries = given.iter().map(|(key, text)| {
         let source = Source::Flag(format!("--{}", key.flag.unwrap_or_default()));
-        let value = key.kind.read_text(&text).map_err(|expected| refused(key, &expected, &quote(&text)));
+        let value = key.kind.read_text(text).map_err(|expected| refused(key, &expected, &quote(text)));
         Entry { key, twin: false, value, source }
     });
     Layer { entries: entries.collect(), ..Layer::default() }
@@ -105,6 +110,9 @@ fn apply(loaded: &mut Loaded, entries: Vec<Entry>, problems: &mut Vec<Problem>) 
         }
     }
     for Entry { key, twin, value, source } in entries {
+        if let (true, Ok(Value::Text(path))) = (twin, &value) {
+            loaded.files.push(path.into());
+        }
         let read = if twin { value.and_then(|path| read_twin(key, path)) } else { value };
         match read.map(|value| (key.write)(&mut loaded.config, value)) {
             Ok(Ok(())) => {

@@ -1,8 +1,9 @@
-//! The configuration: one [`Config`], read once at start (CONTRACT §2).
+//! The configuration: one [`Config`] (CONTRACT §2), read at start and again when it may have changed.
 //!
-//! Owns every setting, where it may come from and whether it is possible. Must never be read again by a
-//! running node: what a part of the house needs, it is told.
+//! Owns every setting, where it may come from, whether it is possible and whether it can change while a node runs. Must
+//! never be asked by a part of the house: what that needs, it is told.
 
+mod change;
 mod check;
 mod environment;
 pub(crate) mod field;
@@ -13,6 +14,7 @@ mod nearest;
 pub(crate) mod problem;
 mod proxy;
 mod reference;
+mod schema;
 pub(crate) mod secret;
 mod show;
 pub(crate) mod value;
@@ -24,10 +26,11 @@ use std::time::Duration;
 use hubbub_chat::Limits;
 use hubbub_gateway::{AdmissionConfig, DrainConfig, RebalanceConfig};
 
+pub(crate) use change::Changes;
 pub(crate) use check::Purpose;
 pub(crate) use load::{Given, Loaded, load};
 pub(crate) use problem::Problems;
-pub(crate) use reference::reference;
+pub(crate) use reference::{reference, reference_json};
 
 pub(crate) use proxy::Proxy;
 
@@ -113,6 +116,8 @@ impl Redis {
 #[derive(Clone, Debug)]
 pub(crate) struct Auth {
     pub(crate) token_secret: Option<Secret>,
+    /// Accepted beside `token_secret`.
+    pub(crate) token_secret_other: Option<Secret>,
     pub(crate) token_public_key_file: Option<PathBuf>,
     /// Known, so that its refusal can say why; see [`check`].
     pub(crate) jwks_url: Option<String>,
@@ -139,6 +144,8 @@ pub(crate) struct WebSocket {
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     pub(crate) level: String,
+    /// Of one place of the program in a while; 0: no limit.
+    pub(crate) repeats_max: u64,
     pub(crate) format: LogFormat,
 }
 
@@ -193,6 +200,7 @@ impl Default for Config {
             },
             auth: Auth {
                 token_secret: None,
+                token_secret_other: None,
                 token_public_key_file: None,
                 jwks_url: None,
                 token_issuer: "hubbub".to_owned(),
@@ -207,7 +215,7 @@ impl Default for Config {
             proxy: Proxy::default(),
             rebalance: RebalanceConfig::default(),
             limits: Limits::default(),
-            log: Log { level: "info".to_owned(), format: LogFormat::Auto },
+            log: Log { level: "info".to_owned(), repeats_max: 100, format: LogFormat::Auto },
             trace: Trace {
                 otlp_url: None,
                 otlp_headers: Vec::new(),

@@ -78,6 +78,8 @@ pub(crate) struct Problems {
     pub(crate) problems: Vec<Problem>,
     /// What did not stop the start, but should be known beside.
     pub(crate) warnings: Vec<Problem>,
+    /// Files beside the configuration's own that were read for it, or should have been.
+    pub(crate) files: Vec<PathBuf>,
 }
 
 impl fmt::Display for Problems {

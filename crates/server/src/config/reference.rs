@@ -2,13 +2,15 @@
 //!
 //! Must never know a key: it prints the table.
 
+use serde_json::{Value, json};
+
 use super::Config;
 use super::keys::{KEYS, Key};
 
 const PREFACE: &str = "\
 # Configuration
 
-A node reads one file, environment variables and flags once at its start. A flag is stronger than a variable, a
+A node reads one file, environment variables and flags. A flag is stronger than a variable, a
 variable stronger than the file, the file stronger than the default.
 
 - **File**: `--config FILE`, else `./hubbub.toml`, else `/etc/hubbub/hubbub.toml`, if there. TOML; `a.b` below is the key
@@ -25,6 +27,28 @@ An unknown key in the file or an impossible value stops the start with exit code
 each with its place. Unknown `HUBBUB_*` variables are warned about only. `hubbub config check` says whether a node could
 start with what it is given, `hubbub config show` what that is and where each value comes from, with secrets masked.
 This page is the output of `hubbub config reference`.
+
+## Changing a running node
+
+At SIGHUP, and within a few seconds after one of its files has changed (the file itself, a `_file` of a secret, a public
+key), a node reads its configuration again. What is marked \"at once\" below holds from then on; what is marked \"at
+restart\" keeps its old value, and the log names it. A new configuration with a mistake changes nothing: the log lists
+every problem with its place. Variables and flags are those that the process was started with. `GET /debug/config` on the
+ops port shows what is in use; `hubbub_config_reload_success` is 0 while the newest configuration is refused, and
+`hubbub_config_needs_restart` counts what waits for a restart.
+
+- Limits of frames, commands, heartbeats and outboxes hold for connections that begin after the change; rates, pages, bodies
+  and subscriptions for the next command of everybody.
+- Trusted proxies, origins and what may be agreed to in a handshake hold for sockets that come after the change.
+- Nobody who is in is closed by a smaller limit; it counts for whoever comes next.
+- A drain that has begun goes on as it began.
+- The certificate and key of `tls.mode = \"files\"` are read again by themselves, also when the configuration stays as it is.
+
+**Another token secret.** With `auth.token_secret` alone replaced, every token of the old secret is refused from then on: the
+right thing when it has leaked. Who is connected stays until the end of their token; restart the nodes to end that too. For
+a change that nobody notices, give every node the new secret as `auth.token_secret_other` first, then exchange the two,
+and remove the old one when `auth.token_lifetime` has passed. `auth.token_public_key_file` may hold the old and the new key
+together for that time.
 ";
 
 /// The whole reference.
@@ -41,12 +65,24 @@ pub(crate) fn reference() -> String {
                 "admission" => "\n0 means none. Who is refused is told to come back after 1 to 5 seconds.\n",
                 _ => "",
             };
-            text += &format!("\n## {title}\n{zero}\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n");
+            text += &format!(
+                "\n## {title}\n{zero}\n| key | type | default | changes | meaning |\n| --- | --- | --- | --- | --- |\n"
+            );
             group = Some(this);
         }
         text += &row(key, &defaults);
     }
     text
+}
+
+/// The same for programs: each key with what a JSON Schema says of its value.
+pub(crate) fn reference_json() -> Value {
+    let keys = KEYS.iter().map(|key| {
+        let mut schema = key.kind.schema();
+        schema["description"] = key.doc.into();
+        json!({ "path": key.path, "secret": key.secret, "schema": schema })
+    });
+    json!({ "keys": keys.collect::<Vec<_>>() })
 }
 
 fn row(key: &Key, defaults: &Config) -> String {
@@ -62,7 +98,7 @@ fn row(key: &Key, defaults: &Config) -> String {
     if let Some(flag) = key.flag {
         marks += &format!(" Flag `--{flag}`.");
     }
-    format!("| `{}` | {} | {default} | {}{marks} |\n", key.path, key.kind.word(), key.doc)
+    format!("| `{}` | {} | {default} | {} | {}{marks} |\n", key.path, key.kind.word(), key.changes(), key.doc)
 }
 
 #[cfg(test)]
@@ -76,7 +112,7 @@ mod tests {
             let start = format!("| `{}` |", key.path);
             let rows: Vec<&str> = text.lines().filter(|line| line.starts_with(&start)).collect();
             assert_eq!(rows.len(), 1, "{}", key.path);
-            assert_eq!(rows[0].matches('|').count(), 5, "a bar in the words breaks the table: {}", rows[0]);
+            assert_eq!(rows[0].matches('|').count(), 6, "a bar in the words breaks the table: {}", rows[0]);
         }
         for row in [
             "| `listen` | address:port | `\"0.0.0.0:8443\"` |",

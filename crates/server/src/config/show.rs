@@ -31,7 +31,7 @@ impl Loaded {
         text
     }
 
-    /// The same for programs: `{file, settings: {key: {value, source, masked}}}`.
+    /// The same for programs: `{file, settings: {key: {value, source, masked, changes}}}`.
     pub(crate) fn show_json(&self) -> serde_json::Value {
         let settings = KEYS.iter().map(|key| {
             let shown = self.shown(key);
@@ -40,11 +40,17 @@ impl Loaded {
                 "value": shown.map(|value| plain(key, value)),
                 "source": self.source(key.path).to_string(),
                 "masked": masked,
+                "changes": key.changes(),
             });
             (key.path.to_owned(), entry)
         });
         let settings: serde_json::Map<String, serde_json::Value> = settings.collect();
         json!({ "file": self.file, "settings": settings })
+    }
+
+    /// The value of a key as it may stand in a log.
+    pub(crate) fn show_value(&self, key: &Key) -> String {
+        self.shown(key).map_or_else(|| "none".to_owned(), |value| key.kind.write_toml(&value))
     }
 
     /// The value as people may see it.

@@ -3,6 +3,7 @@
 //! Must never decide anything that a part of the house decides.
 
 mod parts;
+mod reload;
 mod signals;
 pub(crate) mod traces;
 mod waiting;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hubbub_bus::{Bus, BusError};
-use hubbub_chat::{Chat, ChatConfig};
+use hubbub_chat::{Chat, ChatConfig, TokenConfig};
 use hubbub_gateway::{Gateway, Health, Listening, Ops, StartError};
 use hubbub_store::Store;
 use prometheus::Registry;
@@ -20,9 +21,11 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use parts::{bus_config, make_data_folder, open_store, store_config};
 
-use crate::config::{Config, Loaded, TlsMode};
+use crate::config::{Config, Given, Loaded, TlsMode};
 use crate::failure::{Failure, one_line};
-use crate::{log, metrics, signing};
+use crate::log::Log;
+use crate::{metrics, signing};
+use reload::Reload;
 use signals::Signals;
 use traces::Traces;
 
@@ -38,36 +41,44 @@ pub(crate) fn install_tls() {
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
 }
 
-/// Runs a node until it is told to end.
-pub(crate) fn run(loaded: &Loaded) -> Result<(), Failure> {
-    log::start(&loaded.config.log.level, loaded.config.log.format);
+/// Runs a node until it is told to end. `given` is what it was started with, to be read again.
+pub(crate) fn run(given: Given, loaded: Loaded) -> Result<(), Failure> {
+    let name = parts::node_name(&loaded.config);
+    let log = Log::start(&loaded.config.log, &name)?;
     for warning in &loaded.warnings {
         tracing::warn!(place = %warning.place, "{warning}");
     }
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("hubbub").enable_all().build()?;
-    let outcome = runtime.block_on(live(loaded));
+    let outcome = runtime.block_on(live(name, given, loaded, log));
     // Nobody waits for a thread that hashes a password for a client who has gone.
     runtime.shutdown_background();
     outcome
 }
 
 /// From the first signal handler to the last closed connection.
-async fn live(loaded: &Loaded) -> Result<(), Failure> {
+async fn live(name: String, given: Given, loaded: Loaded, log: Log) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
+    let hang_up = signals::hang_up()?;
     let registry = metrics::registry().map_err(|error| Failure::Refused(error.to_string()))?;
+    log.register(&registry).map_err(|error| Failure::Refused(error.to_string()))?;
     let health = Health::new(registry.clone(), loaded.show_json());
     let stop_ops = CancellationToken::new();
     let started = tokio::select! {
-        node = start(loaded, &registry, &health, stop_ops.clone()) => Some(node?),
+        node = start(name, &loaded, &registry, &health, stop_ops.clone()) => Some(node?),
         asked = asked_to_stop(&mut signals, &health) => {
             tracing::info!(by = asked, "stopped before the start was complete");
             None
         }
     };
     let Some(node) = started else { return Ok(()) };
-    let asked = asked_to_stop(&mut signals, &health).await;
-    let deadline = Instant::now() + loaded.config.drain.timeout;
+    let mut reload = Reload::new(given, loaded, &node, log, hang_up, &registry)
+        .map_err(|error| Failure::Refused(error.to_string()))?;
+    let asked = tokio::select! {
+        asked = asked_to_stop(&mut signals, &health) => asked,
+        never = reload.run(&node, &health) => match never {},
+    };
+    let deadline = Instant::now() + reload.current().config.drain.timeout;
     tracing::info!(by = asked, "stopping");
     let mut stopping = std::pin::pin!(node.stop(deadline));
     // Whoever asks over HTTP before the signal (a hook of an orchestrator) has sent no first signal yet.
@@ -102,7 +113,11 @@ async fn asked_to_stop(signals: &mut Signals, health: &Health) -> &'static str {
 
 /// Everything that a running node holds.
 struct Running {
+    name: String,
     gateway: Gateway,
+    chat: Arc<Chat>,
+    /// What its tokens were made and checked with at first.
+    tokens: TokenConfig,
     store: Store,
     bus: Bus,
     traces: Traces,
@@ -110,13 +125,13 @@ struct Running {
 
 /// Opens everything in order. What can be refused without the database is refused before it is asked.
 async fn start(
+    name: String,
     loaded: &Loaded,
     registry: &Registry,
     health: &Arc<Health>,
     stop_ops: CancellationToken,
 ) -> Result<Running, Failure> {
     let config = &loaded.config;
-    let name = parts::node_name(config);
     let gateway_config = parts::gateway_config(config, &name);
     parts::make_data_folder(config)?;
     let tokens = signing::token_config(config)?;
@@ -130,13 +145,13 @@ async fn start(
 
     let bus = Bus::open(parts::bus_config(config, &name), registry).await.map_err(bus_refused)?;
     let store = waiting::open(config, registry, &bus, health).await?;
-    let chat_config = ChatConfig { limits: config.limits.clone(), tokens };
+    let chat_config = ChatConfig { limits: config.limits.clone(), tokens: tokens.clone() };
     let chat = Chat::new(store.clone(), bus.clone(), chat_config)
         .map_err(|error| Failure::Misconfigured(error.to_string()))?;
-    let gateway = Gateway::start(gateway_config, listening, chat, registry, Arc::clone(health))
+    let gateway = Gateway::start(gateway_config, listening, Arc::clone(&chat), registry, Arc::clone(health))
         .map_err(|error| not_started(config, &error))?;
     tracing::info!(node = name, listen = %gateway.address(), ops = %ops_address, "serving");
-    Ok(Running { gateway, store, bus, traces })
+    Ok(Running { name, gateway, chat, tokens, store, bus, traces })
 }
 
 impl Running {

@@ -1,4 +1,4 @@
-//! Signals: SIGTERM and SIGINT stop, SIGHUP does nothing.
+//! Signals: SIGTERM and SIGINT stop, SIGHUP asks for the configuration to be read again.
 //!
 //! Must never act by itself: whoever waits does.
 
@@ -10,16 +10,14 @@ pub(super) struct Signals {
     interrupt: Signal,
 }
 
+/// Catches SIGHUP from now on; one that comes before anybody waits for it is kept.
+pub(super) fn hang_up() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
+}
+
 impl Signals {
     /// Catches the signals from now on.
     pub(super) fn install() -> std::io::Result<Self> {
-        let mut hang_up = signal(SignalKind::hangup())?;
-        tokio::spawn(async move {
-            while hang_up.recv().await.is_some() {
-                // Certificates are read again when they change; everything else needs a restart.
-                tracing::info!("SIGHUP does nothing: certificates are reloaded by themselves");
-            }
-        });
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 

@@ -3,11 +3,20 @@
 //! Must never look inside: every test starts the real program in a folder of its own.
 
 mod commands;
+mod compose;
+mod deployed;
 mod draining;
 mod keeping;
+mod kubernetes;
+mod logging;
 mod many;
 mod precedence;
 mod refusals;
+mod reloading;
+mod secrets;
 mod serving;
+mod shipped;
 mod shown;
+mod shut_in;
 mod support;
+mod top;

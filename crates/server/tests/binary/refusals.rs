@@ -217,6 +217,67 @@ fn secrets_are_refused_without_being_shown() {
 }
 
 #[test]
+fn every_mistake_has_the_line_of_its_key_whatever_kind_it_is() {
+    let place = Place::new();
+    place.write("short", "short");
+    let file = "\
+# 1
+public_url = \"chat.example\"
+[auth]
+token_secret_file = \"absent\"
+token_secret_other_file = \"short\"
+allowed_origins = [
+    \"https://good.example\", \"https://bad.example/x\", \"nonsense\",
+]
+[drain]
+grace = \"5m\"
+[log]
+level = \"info,loud,hyper=debug\"
+[limits]
+page_max = \"ten\"
+outbox_bytes_max = \"2TiB\"
+heartbeat_interval = 25
+[websocket]
+deflate = 1
+tick = \"1h\"
+[tls]
+mode = \"files\"
+";
+    place.write("hubbub.toml", file);
+    let outcome = place.run_with(
+        &[("HUBBUB_NODE_NAME", "two words"), ("HUBBUB_DATABASE_URL_FILE", "absent")],
+        &["config", "check"],
+        "",
+    );
+    assert_eq!(outcome.code, 78);
+    let found: Vec<(&str, &str)> =
+        outcome.stderr.lines().skip(1).filter_map(|line| line.trim().split_once(": `")).collect();
+    let expected = [
+        ("hubbub.toml:2:1", "public_url`"),
+        ("hubbub.toml:4:1", "auth.token_secret`: expected a readable file, but absent: "),
+        ("hubbub.toml:5:1", "auth.token_secret_other` has fewer than 32 bytes"),
+        ("hubbub.toml:6:1", "auth.allowed_origins` has `https://bad.example/x`"),
+        ("hubbub.toml:6:1", "auth.allowed_origins` has `nonsense`"),
+        ("hubbub.toml:10:1", "drain.timeout` has to be longer"),
+        ("hubbub.toml:12:1", "log.level` has `hyper=debug`"),
+        ("hubbub.toml:12:1", "log.level` has `loud`"),
+        ("hubbub.toml:14:1", "limits.page_max`: expected a whole number"),
+        ("hubbub.toml:15:1", "limits.outbox_bytes_max`: expected a size"),
+        ("hubbub.toml:16:1", "limits.heartbeat_interval`: expected a duration"),
+        ("hubbub.toml:18:1", "websocket.deflate`: expected true or false"),
+        ("hubbub.toml:19:1", "websocket.tick`: expected a duration"),
+        ("hubbub.toml:21:1", "tls.cert_file` is missing"),
+        ("hubbub.toml:21:1", "tls.key_file` is missing"),
+        ("HUBBUB_DATABASE_URL_FILE", "database.url`: expected a readable file, but absent: "),
+        ("HUBBUB_NODE_NAME", "node.name` is not 1 to 64"),
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for ((place, message), (expected_place, start)) in found.iter().zip(expected) {
+        assert!(*place == expected_place && message.starts_with(start), "{place} {message}: {expected_place} {start}");
+    }
+}
+
+#[test]
 fn one_of_two_is_enough() {
     let place = Place::new();
     place.write("secret", SECRET);

@@ -6,11 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Place, Running, SECRET, address, http};
-
-/// So that a test does not wait for a grace that nobody needs.
-const QUICK: [(&str, &str); 3] =
-    [("HUBBUB_DRAIN_GRACE", "0s"), ("HUBBUB_DRAIN_SPREAD", "0s"), ("HUBBUB_DRAIN_TIMEOUT", "20s")];
+use crate::support::{Place, QUICK, Running, SECRET, address, http};
 
 /// Longer than any test: only a signal ends it.
 const SLOW: [(&str, &str); 2] = [("HUBBUB_DRAIN_GRACE", "5m"), ("HUBBUB_DRAIN_TIMEOUT", "10m")];
@@ -41,6 +37,7 @@ fn a_node_becomes_ready_and_ends_on_sigterm_and_on_sigint() {
         node.signal(signal);
         let (code, log) = node.end();
         assert_eq!(code, Some(0), "{log}");
+        assert!(log.contains("\"message\":\"stopped\""), "the last line is there: {log}");
     }
 }
 
@@ -80,17 +77,6 @@ fn a_client_that_stays_does_not_hold_the_end_up() {
     let (code, log) = node.end();
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("connections are left over and dropped"), "{log}");
-}
-
-#[test]
-fn sighup_does_nothing() {
-    let place = Place::new();
-    let (mut node, line) = serving(&place, &QUICK);
-    node.signal(Signal::HUP);
-    node.wait_for("SIGHUP does nothing: certificates are reloaded by themselves");
-    assert_eq!(http(address(&line, "ops"), "GET /readyz", "").0, 200);
-    node.signal(Signal::TERM);
-    assert_eq!(node.end().0, Some(0));
 }
 
 #[test]

@@ -4,11 +4,11 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -18,6 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A secret that is long enough.
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// So that a test does not wait for a grace that nobody needs.
+pub(crate) const QUICK: [(&str, &str); 3] =
+    [("HUBBUB_DRAIN_GRACE", "0s"), ("HUBBUB_DRAIN_SPREAD", "0s"), ("HUBBUB_DRAIN_TIMEOUT", "20s")];
 
 /// A folder of its own.
 pub(crate) struct Place {
@@ -82,19 +86,55 @@ impl Place {
     /// Starts a node on free ports, without TLS.
     pub(crate) fn serve(&self, variables: &[(&str, &str)]) -> Running {
         let args = ["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--tls-mode", "off"];
+        Running::start(self.command(variables, &args))
+    }
+
+    /// The same without any right beyond those of everybody, in a folder of its own. Its time limits of the drain are short.
+    pub(crate) fn serve_shut_in(&self, folder: &Path, variables: &[(&str, &str)]) -> Running {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--"])
+            .arg(env!("CARGO_BIN_EXE_hubbub"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
+        command.current_dir(folder).env_clear().envs(variables.iter().copied()).env("HUBBUB_DRAIN_GRACE", "0s");
+        command.env("HUBBUB_DRAIN_SPREAD", "0s");
+        Running::start(command)
+    }
+}
+
+impl Place {
+    /// Starts a node whose log goes there, and nobody needs to read it; returns when it is ready.
+    pub(crate) fn serve_into(&self, variables: &[(&str, &str)], log: Stdio) -> Unheard {
+        // Its log does not tell the ports that it would choose by itself.
+        let [listen, ops] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("bound"));
+        let [listen, ops] = [listen, ops].map(|socket| socket.local_addr().expect("an address"));
+        let [listen_text, ops_text] = [listen, ops].map(|address| address.to_string());
+        let args = ["serve", "--listen", &listen_text, "--ops-listen", &ops_text, "--tls-mode", "off"];
         let mut command = self.command(variables, &args);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("started");
-        let stderr = child.stderr.take().expect("stderr");
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Running { child, lines, seen: Vec::new() }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let node = Unheard { child: command.spawn().expect("started"), listen, ops };
+        let started = Instant::now();
+        let is_ready = || TcpStream::connect(node.ops).is_ok() && http(node.ops, "GET /readyz", "").0 == 200;
+        while !is_ready() {
+            assert!(started.elapsed() < PATIENCE, "it is not ready");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        node
+    }
+}
+
+/// A node whose log nobody reads; killed at the end of its test.
+pub(crate) struct Unheard {
+    pub(crate) child: Child,
+    pub(crate) listen: SocketAddr,
+    pub(crate) ops: SocketAddr,
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        // Whoever has ended cannot be killed, and that is fine.
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 
@@ -106,6 +146,21 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("started");
+        let stderr = child.stderr.take().expect("stderr");
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, lines, seen: Vec::new() }
+    }
+
     /// Waits for the log line with this message and returns it.
     pub(crate) fn wait_for(&mut self, message: &str) -> Value {
         loop {
@@ -151,6 +206,14 @@ impl Drop for Running {
 /// The address under `key` of a log line.
 pub(crate) fn address(line: &Value, key: &str) -> SocketAddr {
     line[key].as_str().expect(key).parse().expect("an address")
+}
+
+/// The value of a metric, by its name with its labels.
+pub(crate) fn metric(ops: SocketAddr, name: &str) -> f64 {
+    let (_, text) = http(ops, "GET /metrics", "");
+    let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
+    let value = line.unwrap_or_else(|| panic!("no {name} in {text}")).rsplit(' ').next();
+    value.and_then(|value| value.parse().ok()).expect("a number")
 }
 
 /// One HTTP request on a connection of its own: status and body.

@@ -91,9 +91,9 @@ pub(crate) fn parse(url: &str) -> Result<SqliteConnectOptions, StoreError> {
 pub(crate) fn create_private(options: &SqliteConnectOptions) -> Result<(), Fault> {
     let file = options.get_filename();
     let folder = file.parent().filter(|folder| *folder != Path::new(""));
-    let made = folder.map_or(Ok(()), std::fs::create_dir_all).and_then(|()| {
-        OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(file).map(drop)
-    });
+    let made = folder
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(file).map(drop));
     match made {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             Err(Fault { class: Class::Misconfigured, source: Some(sqlx::Error::Io(error)) })

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use crate::engine::sqlite::OWNER_ONLY;
 use super::lock;
 use super::target::refused;
 use crate::engine::Address;
+use crate::engine::sqlite::OWNER_ONLY;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// What the name of a backup ends with until it is whole.

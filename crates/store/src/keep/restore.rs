@@ -16,12 +16,12 @@ use uuid::Uuid;
 use super::backup::newest_migration;
 use super::copy::{lines, sums};
 use super::end::{self, End};
-use crate::engine::sqlite::OWNER_ONLY;
 use super::moving::open_source;
 use super::progress::Watcher;
 use super::table::{TABLES, TableSum, hex};
 use super::target::{Claim, Emptying, Target, refused};
 use super::{Lock, Report};
+use crate::engine::sqlite::OWNER_ONLY;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::migrations::MIGRATIONS;
 

@@ -9,7 +9,7 @@ use hubbub_store::{Store, StoreConfig, StoreError, StoreErrorKind, back_up, chec
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use tempfile::TempDir;
 
-use crate::filled::{defects, execute, fill};
+use crate::filled::{add_user, defects, execute, fill};
 use crate::fixture::Database;
 
 /// A database at a known place.
@@ -126,6 +126,7 @@ async fn a_new_database_is_for_its_owner_alone() {
     Store::pending_migrations(&config).await.unwrap();
     assert_eq!(mode(&place("deeper").join("opened")), 0o600, "whoever looks first has made it");
     let store = database_at(&place("served")).open().await;
+    add_user(&store, "ada").await;
     assert_eq!((mode(&place("served")), mode(&place("served-wal"))), (0o600, 0o600), "and what SQLite adds");
     store.close().await;
     // Rights that somebody gave stay.

@@ -1,4 +1,4 @@
-//! The programs of a cluster: Redis, PostgreSQL, PgBouncer, HAProxy and the nodes.
+//! The programs of a cluster: Redis, PostgreSQL, PgBouncer, HAProxy and the nodes; Prometheus beside it.
 //!
 //! Owns how each is started, probed, stopped and started again. Must never use a server of the machine.
 
@@ -6,6 +6,7 @@ pub mod haproxy;
 pub mod node;
 pub mod pgbouncer;
 pub mod postgres;
+pub mod prometheus;
 pub mod redis;
 pub mod redis_forms;
 
@@ -15,6 +16,7 @@ pub use haproxy::Haproxy;
 pub use node::Node;
 pub use pgbouncer::Pgbouncer;
 pub use postgres::Postgres;
+pub use prometheus::Prometheus;
 pub use redis::Redis;
 
 /// How long a program may take to start: seconds on a busy machine, and then some.

@@ -7,6 +7,7 @@ mod limits;
 mod membership;
 mod messages;
 mod moving;
+mod nothing_written;
 mod oddities;
 mod otlp;
 mod rebalance;

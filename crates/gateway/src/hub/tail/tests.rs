@@ -119,6 +119,22 @@ fn an_event_outlives_one_ageing_and_not_two() {
     assert!(matches!(tail.since(5), Slice::Rest(rest) if rest.len() == 1));
 }
 
+#[test]
+fn the_view_names_what_is_kept_and_what_is_missing() {
+    let mut tail = RoomTail::default();
+    assert_eq!((tail.view(9).head, tail.view(9).holes), (None, vec![]), "before the start nothing is missing");
+    tail.start(4);
+    [5, 6, 9, 10, 13].into_iter().for_each(|seq| drop(tail.offer(event(seq))));
+    tail.learn(15);
+    let view = tail.view(9);
+    assert_eq!((view.head, view.known, view.first_kept), (Some(6), 15, Some(5)));
+    assert_eq!((view.kept_events, view.kept_bytes > 0, view.waiting), (2, true, 3));
+    assert_eq!(view.holes, [(7, 8), (11, 12), (14, 15)]);
+    assert_eq!(tail.view(2).holes, [(7, 8), (11, 12)], "a list has an end");
+    (7..=15).for_each(|seq| drop(tail.offer(event(seq))));
+    assert_eq!((tail.view(9).head, tail.view(9).holes), (Some(15), vec![]));
+}
+
 proptest! {
     #[test]
     fn every_event_leaves_once_and_in_order(

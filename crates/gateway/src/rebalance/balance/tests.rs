@@ -60,7 +60,7 @@ impl World {
             sessions,
             takes: true,
             draining: false,
-            balance: Balance::new(PER_SECOND),
+            balance: Balance::new(),
             to_close: 0,
             per_second: 0,
             closing: 0,
@@ -96,7 +96,7 @@ impl World {
         let model = &mut self.nodes[node];
         let closed = model.closing - model.to_close;
         model.balance.closed(closed);
-        let verdict = model.balance.look(model.sessions, &others);
+        let verdict = model.balance.look(model.sessions, &others, PER_SECOND);
         assert!(verdict.close <= PER_SECOND * 2);
         (model.closing, model.to_close, model.per_second) = (verdict.close, verdict.close, verdict.per_second);
     }
@@ -306,30 +306,30 @@ fn other(sessions: u64) -> Other {
 #[test]
 fn who_cannot_see_the_others_keeps_everybody() {
     let others = [other(0)];
-    let mut balance = Balance::new(200);
-    let first = (0..10).find(|_| balance.look(1_000, &others).close > 0);
+    let mut balance = Balance::new();
+    let first = (0..10).find(|_| balance.look(1_000, &others, 200).close > 0);
     assert_eq!(first, Some(SETTLE_LOOKS), "once, after the first looks");
     balance.closed(10);
     balance.lost_sight();
     for _ in 0..SETTLE_LOOKS {
-        assert_eq!(balance.look(990, &others), Verdict::default());
+        assert_eq!(balance.look(990, &others, 200), Verdict::default());
     }
-    assert_eq!(balance.look(990, &others).close, TRIAL);
+    assert_eq!(balance.look(990, &others, 200).close, TRIAL);
 }
 
 #[test]
 fn what_comes_of_it_is_said_once() {
-    let mut balance = Balance::new(200);
+    let mut balance = Balance::new();
     let mut said = Vec::new();
     for _ in 0..500 {
-        let verdict = balance.look(1_000, &[other(0)]);
+        let verdict = balance.look(1_000, &[other(0)], 200);
         said.extend(verdict.say);
         balance.closed(verdict.close);
     }
     assert_eq!(said, [Say::InVain { closed: TRIAL }]);
     let (mut own, mut theirs) = (1_000, 1);
     for _ in 0..500 {
-        let verdict = balance.look(own, &[other(theirs)]);
+        let verdict = balance.look(own, &[other(theirs)], 200);
         said.extend(verdict.say);
         balance.closed(verdict.close);
         (own, theirs) = (own - verdict.close, theirs + verdict.close);

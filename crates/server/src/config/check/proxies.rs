@@ -26,7 +26,8 @@ impl Check<'_> {
             );
         }
         if let Some(all) = proxy.trusts_all() {
-            let message = format!("has `{all}`: whoever reaches the node may then pass for any address, and is not counted");
+            let message =
+                format!("has `{all}`: whoever reaches the node may then pass for any address, and is not counted");
             self.warn("proxy.trusted", &message);
         }
         let limit = config.limits.connections_per_address;

@@ -34,7 +34,8 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let mut sheet = Sheet::new("start", "A node that starts: SQLite, TLS with a certificate of its own, every default")?;
+    let mut sheet =
+        Sheet::new("start", "A node that starts: SQLite, TLS with a certificate of its own, every default")?;
     let program = binary()?;
     // From a warm disk.
     let bytes = std::fs::read(&program)?.len();

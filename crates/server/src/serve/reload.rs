@@ -1,0 +1,305 @@
+//! Reading the configuration again while the node runs: at SIGHUP, or when one of its files has changed.
+//!
+//! Owns when, and what is said of it. Must never leave half of a new configuration behind: one with a mistake changes
+//! nothing at all.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hubbub_chat::{ChatConfig, TokenConfig};
+use hubbub_gateway::Health;
+use hubbub_protocol::Timestamp;
+use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use serde_json::json;
+use tokio::signal::unix::Signal;
+
+use super::{Running, parts};
+use crate::config::{Changes, Given, Loaded, Problems, Purpose, load};
+use crate::log::Log;
+use crate::signing;
+
+/// How often the files are looked at. A change counts once it has stood still from one look to the next, so that a file
+/// which is still being written is left alone.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What is looked at of a file: no configuration and no key is longer.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The first reason to read it again: what has changed while the node started.
+const START: &str = "start";
+
+/// Reads the configuration again.
+pub(super) struct Reload {
+    given: Given,
+    current: Loaded,
+    tokens: TokenConfig,
+    log: Log,
+    hang_up: Signal,
+    figures: Figures,
+    files: Vec<PathBuf>,
+    /// What the files held when they were read last; none: before the start, and it may have taken long.
+    seen: Option<u64>,
+}
+
+/// A configuration that was read, with everything that files hold.
+struct Read {
+    next: Loaded,
+    changes: Changes,
+    tokens: TokenConfig,
+}
+
+/// Why nothing changes.
+enum Refused {
+    Problems(Problems),
+    Other(String),
+}
+
+/// What became of one reading.
+struct Reading {
+    outcome: Result<Read, Refused>,
+    files: Vec<PathBuf>,
+    seen: u64,
+}
+
+impl Reload {
+    /// # Errors
+    /// When a metric is registered already.
+    pub(super) fn new(
+        given: Given,
+        loaded: Loaded,
+        node: &Running,
+        log: Log,
+        hang_up: Signal,
+        registry: &Registry,
+    ) -> prometheus::Result<Self> {
+        let files = files(&given, &loaded);
+        let (seen, figures) = (None, Figures::register(registry)?);
+        Ok(Self { given, current: loaded, tokens: node.tokens.clone(), log, hang_up, figures, files, seen })
+    }
+
+    /// What the node works with now.
+    pub(super) fn current(&self) -> &Loaded {
+        &self.current
+    }
+
+    /// Reads the configuration again whenever there is a reason to.
+    pub(super) async fn run(&mut self, node: &Running, health: &Health) -> Infallible {
+        loop {
+            let cause = self.cause().await;
+            let (given, current, files) = (self.given.clone(), self.current.clone(), self.files.clone());
+            let reading = tokio::task::spawn_blocking(move || read(&given, &current, files)).await;
+            let outcome = match reading {
+                Ok(Reading { outcome, files, seen }) => {
+                    (self.files, self.seen) = (files, Some(seen));
+                    outcome
+                }
+                Err(error) => Err(Refused::Other(error.to_string())),
+            };
+            let refused = match outcome {
+                Ok(read) => self.apply(cause, read, node, health).err(),
+                Err(refused) => Some(refused),
+            };
+            if let Some(refused) = refused {
+                self.figures.refused();
+                tell_refused(cause, &refused);
+            }
+        }
+    }
+
+    /// Resolves when there is a reason to read the configuration again, with its name.
+    async fn cause(&mut self) -> &'static str {
+        if self.seen.is_none() {
+            return START;
+        }
+        let mut changed = None;
+        loop {
+            tokio::select! {
+                Some(()) = self.hang_up.recv() => return "SIGHUP",
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let files = self.files.clone();
+            // A file system that hangs must not hold up a worker.
+            let Ok(now) = tokio::task::spawn_blocking(move || content(&files)).await else { continue };
+            let is_new = Some(now) != self.seen;
+            if is_new && changed == Some(now) {
+                return "file";
+            }
+            changed = is_new.then_some(now);
+        }
+    }
+
+    fn apply(&mut self, cause: &str, read: Read, node: &Running, health: &Health) -> Result<(), Refused> {
+        let Read { next, changes, tokens } = read;
+        let chat = ChatConfig { limits: next.config.limits.clone(), tokens: tokens.clone() };
+        node.chat.change(chat).map_err(|error| Refused::Other(error.to_string()))?;
+        node.gateway.change(parts::gateway_config(&next.config, &node.name));
+        self.log.change(&next.config.log);
+        let waiting: Vec<&str> = changes.at_restart.iter().map(|key| key.path).collect();
+        let mut shown = next.show_json();
+        shown["needs_restart"] = json!(waiting);
+        health.show_config(shown);
+        let keys_changed = std::mem::replace(&mut self.tokens, tokens) != self.tokens;
+        let before = std::mem::replace(&mut self.current, next);
+        let has_changed = keys_changed || !changes.at_once.is_empty();
+        if has_changed || !waiting.is_empty() || cause != START {
+            self.figures.read(has_changed, waiting.len());
+            self.tell(cause, &changes, &before, keys_changed);
+        }
+        Ok(())
+    }
+
+    fn tell(&self, cause: &str, changes: &Changes, before: &Loaded, keys_changed: bool) {
+        for key in &changes.at_once {
+            let [from, to] = [before, &self.current].map(|loaded| loaded.show_value(key));
+            tracing::info!(cause, key = key.path, from, to, "a setting has changed");
+        }
+        for key in &changes.at_restart {
+            tracing::warn!(
+                cause,
+                key = key.path,
+                kept = self.current.show_value(key),
+                "this setting changes at the next restart only: the node goes on with the old value"
+            );
+        }
+        if keys_changed {
+            tracing::info!(cause, "tokens are made and checked with other keys or claims from now on");
+        }
+        if changes.at_once.is_empty() && !keys_changed {
+            tracing::info!(cause, "the configuration was read again: nothing has changed");
+        }
+    }
+}
+
+fn tell_refused(cause: &str, refused: &Refused) {
+    let problems = match refused {
+        Refused::Problems(Problems { problems, .. }) => {
+            for problem in problems {
+                tracing::error!(cause, place = %problem.place, "{problem}");
+            }
+            problems.len()
+        }
+        Refused::Other(reason) => {
+            tracing::error!(cause, reason, "the new configuration cannot be used");
+            1
+        }
+    };
+    tracing::error!(cause, problems, "the new configuration is not possible: nothing has changed");
+}
+
+/// How often everything is read, at most, until no reading has named another file than the one before.
+const READINGS_MAX: usize = 3;
+
+/// Reads everything. The content of each file is seen before it is read, so that no change of one goes by; for one that was
+/// named only now, everything is read once more.
+fn read(given: &Given, current: &Loaded, mut files: Vec<PathBuf>) -> Reading {
+    let mut readings = 1;
+    loop {
+        let seen = content(&files);
+        let (outcome, named) = match load(given, Purpose::Serve) {
+            Ok(new) => (take(current, &new), self::files(given, &new)),
+            Err(problems) => {
+                let named = given.files(&problems.files);
+                (Err(Refused::Problems(problems)), named)
+            }
+        };
+        if named == files || readings == READINGS_MAX {
+            return Reading { outcome, files, seen };
+        }
+        (files, readings) = (named, readings + 1);
+    }
+}
+
+fn take(current: &Loaded, new: &Loaded) -> Result<Read, Refused> {
+    // Nobody wants every default at once: a file that is gone was moved, or its disk is.
+    if let (Some(file), None) = (&current.file, &new.file) {
+        return Err(Refused::Other(format!("{} is not there any more", file.display())));
+    }
+    let (next, changes) = current.changed_to(new).map_err(Refused::Problems)?;
+    let tokens = signing::token_config(&next.config).map_err(|failure| Refused::Other(failure.to_string()))?;
+    Ok(Read { next, changes, tokens })
+}
+
+/// Every file that this configuration was or may be made from.
+fn files(given: &Given, loaded: &Loaded) -> Vec<PathBuf> {
+    let mut files = given.files(&loaded.files);
+    files.extend(signing::own_secret_file(&loaded.config));
+    files
+}
+
+/// What the files hold, as a number. Their times are not asked for: a copy may keep them, and a clock may be coarse.
+fn content(files: &[PathBuf]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for file in files {
+        content_of(file).map_err(|error| error.kind()).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+fn content_of(file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What the metrics tell of it.
+struct Figures {
+    success: IntGauge,
+    readings: IntCounterVec,
+    taken_at: IntGauge,
+    needs_restart: IntGauge,
+}
+
+impl Figures {
+    fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            prometheus::Result::Ok(gauge)
+        };
+        let readings = Opts::new(
+            "hubbub_config_reloads_total",
+            "Readings of the configuration while the node runs: `applied`, `unchanged`, or `refused` with a mistake in it.",
+        );
+        let readings = IntCounterVec::new(readings, &["outcome"])?;
+        registry.register(Box::new(readings.clone()))?;
+        for outcome in ["applied", "unchanged", "refused"] {
+            readings.with_label_values(&[outcome]);
+        }
+        let figures = Self {
+            success: gauge(
+                "hubbub_config_reload_success",
+                "1 while the newest configuration is in use, 0 while it is refused.",
+            )?,
+            readings,
+            taken_at: gauge(
+                "hubbub_config_reload_timestamp_seconds",
+                "When a configuration was taken over last, the start included.",
+            )?,
+            needs_restart: gauge(
+                "hubbub_config_needs_restart",
+                "Settings whose new value waits for a restart of the node.",
+            )?,
+        };
+        figures.success.set(1);
+        figures.taken_at.set(Timestamp::now().secs());
+        Ok(figures)
+    }
+
+    fn read(&self, has_changed: bool, needs_restart: usize) {
+        self.success.set(1);
+        self.needs_restart.set(i64::try_from(needs_restart).unwrap_or(i64::MAX));
+        self.readings.with_label_values(&[if has_changed { "applied" } else { "unchanged" }]).inc();
+        if has_changed {
+            self.taken_at.set(Timestamp::now().secs());
+        }
+    }
+
+    fn refused(&self) {
+        self.success.set(0);
+        self.readings.with_label_values(&["refused"]).inc();
+    }
+}
