@@ -62,7 +62,7 @@ enum Command {
     Ci(ci::Options),
     /// The house rules: lengths, names, prints, codes, links, manifests.
     Tidy,
-    /// The Helm chart: lint, every combination, schemas of several Kubernetes versions; 1 min once Helm is built (2 min).
+    /// The Helm chart: lint, every combination, schemas of several Kubernetes versions. Builds Helm where it is missing.
     K8s(k8s::Options),
     /// The alerts and the dashboard: cases played by promtool, pages, queries, names of metrics; 4 s.
     Rules,

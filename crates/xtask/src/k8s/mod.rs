@@ -38,7 +38,7 @@ const COMBINATIONS_MIN: usize = 8;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Also start etcd, a real API server and the controller-manager, and play a rollout, an eviction and autoscaling. Builds
-    /// them at the first time: needs Go, about 10 minutes on two processors and 5 GB below GOPATH and GOCACHE.
+    /// them at the first time: needs Go.
     #[arg(long)]
     server: bool,
 }
