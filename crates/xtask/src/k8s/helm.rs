@@ -53,7 +53,8 @@ impl<'a> Helm<'a> {
     /// `helm lint --strict` with these values.
     pub(super) fn lint(&self, values: &Path) -> Result<()> {
         let chart = self.project.path(CHART);
-        self.read(Command::new(&self.program).arg("lint").arg("--strict").arg(chart).arg("--values").arg(values)).map(drop)
+        self.read(Command::new(&self.program).arg("lint").arg("--strict").arg(chart).arg("--values").arg(values))
+            .map(drop)
     }
 
     /// Everything that the chart makes of these values, hooks included. The error is what Helm said.
@@ -78,5 +79,6 @@ impl<'a> Helm<'a> {
 /// The Go tool.
 pub(super) fn go(project: &Project) -> Result<PathBuf> {
     let found = tools::find(project, "go").or_else(|| Some(PathBuf::from(GO)).filter(|path| path.is_file()));
-    found.with_context(|| format!("neither helm {VERSION} nor Go is here; install Go 1.24 or newer (https://go.dev/dl)"))
+    found
+        .with_context(|| format!("neither helm {VERSION} nor Go is here; install Go 1.24 or newer (https://go.dev/dl)"))
 }

@@ -78,7 +78,8 @@ fn readme(mark: &str) -> String {
 /// A number that is another one when anything that is rendered here changes (FNV-1a, 64 bits).
 fn mark(project: &Project) -> Result<String> {
     let chart = project.path(CHART);
-    let mut inputs = vec![chart.join("Chart.yaml"), chart.join("values.yaml"), project.path(COMBINATIONS).join("plain.yaml")];
+    let mut inputs =
+        vec![chart.join("Chart.yaml"), chart.join("values.yaml"), project.path(COMBINATIONS).join("plain.yaml")];
     inputs.extend(listed(&chart.join("templates"))?);
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for input in inputs {

@@ -83,7 +83,13 @@ mod tests {
             rows.iter().map(|row| (row.path.as_str(), row.default.as_str(), row.meaning.as_str())).collect();
         assert_eq!(
             found,
-            [("a", "3", "How many."), ("b.c", "true", "On."), ("b.d.e", "\"\"", "Text."), ("f", "", "A list."), ("i", "{}", "Last.")]
+            [
+                ("a", "3", "How many."),
+                ("b.c", "true", "On."),
+                ("b.d.e", "\"\"", "Text."),
+                ("f", "", "A list."),
+                ("i", "{}", "Last.")
+            ]
         );
     }
 

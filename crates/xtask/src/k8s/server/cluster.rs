@@ -75,7 +75,8 @@ impl Cluster {
             libc::SIGTERM,
             Some(&log("kube-apiserver")),
         )?);
-        let cluster = Self { program: program.to_path_buf(), folder: folder.clone(), kubeconfig, _services: Vec::new() };
+        let cluster =
+            Self { program: program.to_path_buf(), folder: folder.clone(), kubeconfig, _services: Vec::new() };
         let ready = || cluster.kubectl(&["get", "--raw", "/readyz"]).is_ok();
         services.last_mut().context("started")?.wait_until(START_LIMIT, ready)?;
 
@@ -135,7 +136,8 @@ fn api_server(program: &Path, etcd: &str, port: u16, folder: &Path) -> Command {
     command.args(["kube-apiserver", "--bind-address=127.0.0.1", "--endpoint-reconciler-type=none"]);
     command.args(["--etcd-servers", etcd, "--cert-dir", &file("api")]).arg(format!("--secure-port={port}"));
     command.args(["--authorization-mode=RBAC", "--token-auth-file", &file("tokens.csv")]);
-    command.args(["--service-cluster-ip-range=10.96.0.0/16", "--service-account-issuer=https://kubernetes.default.svc"]);
+    command
+        .args(["--service-cluster-ip-range=10.96.0.0/16", "--service-account-issuer=https://kubernetes.default.svc"]);
     command.args(["--service-account-key-file", &file("service-accounts.key")]);
     command.args(["--service-account-signing-key-file", &file("service-accounts.key")]);
     command

@@ -36,7 +36,8 @@ pub(super) fn run(project: &Project, helm: &Helm<'_>, combinations: &[Rendered])
             cluster.kubectl(&["create", "namespace", namespace])?;
         }
         // From now on a pod that asks for more than it needs is refused, and a template that would is warned about.
-        let restricted = ["pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted"];
+        let restricted =
+            ["pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted"];
         cluster.kubectl(&["label", "namespace", NAMESPACES[0], restricted[0], restricted[1]]).map(drop)
     })?;
     timed("server-side dry run", || dry_run(&cluster, combinations))?;

@@ -98,7 +98,8 @@ impl Play<'_> {
             let deployment = self.cluster.object(&["deployment", RELEASE, "--namespace", NAMESPACES[0]])?;
             Ok(deployment["status"][field].as_u64().unwrap_or_default())
         };
-        self.cluster.until("one new pod", || Ok(status("updatedReplicas")? == 1 && status("unavailableReplicas")? == 1))?;
+        self.cluster
+            .until("one new pod", || Ok(status("updatedReplicas")? == 1 && status("unavailableReplicas")? == 1))?;
         let ready = self.nodes()?.iter().filter(|pod| pod.ready).count();
         ensure!(ready == REPLICAS, "{ready} ready pods while the new version is stuck");
         let mut command = Command::new(&self.helm.program);
@@ -159,7 +160,11 @@ impl Play<'_> {
 
     fn helm(&self, verb: &str, values: &std::path::Path, sets: &[&str]) -> Command {
         let mut command = Command::new(&self.helm.program);
-        command.args([verb, RELEASE]).arg(self.project.path(CHART)).args(["--namespace", NAMESPACES[0], "--kubeconfig"]);
+        command.args([verb, RELEASE]).arg(self.project.path(CHART)).args([
+            "--namespace",
+            NAMESPACES[0],
+            "--kubeconfig",
+        ]);
         command.arg(&self.cluster.kubeconfig).arg("--values").arg(values);
         for set in sets {
             command.args(["--set", set]);
@@ -195,8 +200,17 @@ impl Play<'_> {
     /// What a kubelet would report. A pod that has gone meanwhile needs no report.
     fn patch(&self, pod: &str, status: &Value) -> Result<()> {
         let patch = json!({ "status": status }).to_string();
-        let arguments =
-            ["patch", "pod", pod, "--namespace", NAMESPACES[0], "--subresource=status", "--type=merge", "--patch", &patch];
+        let arguments = [
+            "patch",
+            "pod",
+            pod,
+            "--namespace",
+            NAMESPACES[0],
+            "--subresource=status",
+            "--type=merge",
+            "--patch",
+            &patch,
+        ];
         match self.cluster.kubectl(&arguments) {
             Err(error) if !error.to_string().contains("not found") => Err(error),
             _ => Ok(()),

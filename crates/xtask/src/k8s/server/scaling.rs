@@ -138,9 +138,7 @@ impl Metrics {
                 "containers": [{ "name": "hubbub", "usage": { "cpu": "100m", "memory": "100Mi" } }],
             })
         });
-        let list = |kind: &str, version: &str, items: Vec<Value>| {
-            json!({ "kind": kind, "apiVersion": version, "metadata": {}, "items": items })
-        };
+        let list = |kind: &str, version: &str, items: Vec<Value>| json!({ "kind": kind, "apiVersion": version, "metadata": {}, "items": items });
         let path = self.folder.join(format!("apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods.json"));
         put(&path, &list("PodMetricsList", "metrics.k8s.io/v1beta1", work.collect()))?;
         let counts = pods.iter().map(|pod| {
