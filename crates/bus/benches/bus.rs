@@ -24,7 +24,7 @@ fn event(room: RoomId, seq: u64) -> Arc<RoomEvent> {
         body: "a message of the usual length, neither long nor short, as people write them".to_owned(),
     };
     let by = UserRef { id: UserId::new(), name: "ada".into() };
-    Arc::new(RoomEvent { room, seq, at: Timestamp::now(), by, data: data.into() })
+    Arc::new(RoomEvent { room, seq, at: Timestamp::now(), by, data: data.into(), trace: None })
 }
 
 fn envelopes(criterion: &mut Criterion) {
@@ -35,9 +35,9 @@ fn envelopes(criterion: &mut Criterion) {
         let plain: Vec<&RoomEvent> = events.iter().map(|event| &**event).collect();
         group.throughput(Throughput::Elements(count));
         group.bench_function(BenchmarkId::new("encode", count), |bencher| {
-            bencher.iter(|| envelope::encode_events(black_box(&plain), "a").expect("events can be encoded"));
+            bencher.iter(|| envelope::encode_events(black_box(&plain), "a", &[]).expect("events can be encoded"));
         });
-        let bytes = envelope::encode_events(&plain, "a").expect("events can be encoded");
+        let bytes = envelope::encode_events(&plain, "a", &[]).expect("events can be encoded");
         group.bench_function(BenchmarkId::new("decode", count), |bencher| {
             bencher.iter(|| envelope::decode(black_box(&bytes), "b").expect("events can be decoded"));
         });

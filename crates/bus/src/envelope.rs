@@ -1,11 +1,12 @@
-//! What travels between nodes: versioned MessagePack maps, `{"v": 1, "k": "event", "n": "…", "d": …}`.
+//! What travels between nodes: versioned MessagePack maps, `{"v": 1, "k": "event", "n": "…", "d": …}`, and where an event
+//! belongs to a recorded trace `"t": [[seq, traceparent], …]`.
 //!
 //! A node of another version may send anything: an unknown kind or a higher version is told apart from what cannot be
 //! read, and neither disturbs what follows. Must never panic on any bytes (fuzzed).
 
 use std::sync::Arc;
 
-use hubbub_protocol::RoomEvent;
+use hubbub_protocol::{RoomEvent, Seq, TraceContext};
 use serde::{Deserialize, Serialize};
 
 /// The version that this build writes, and the highest that it reads.
@@ -71,34 +72,46 @@ struct Wire<'a, T> {
     n: Option<&'a str>,
     #[serde(rename = "d")]
     content: &'a T,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    t: &'a [Traced],
 }
+
+/// The trace of the event with this seq.
+pub type Traced = (Seq, TraceContext);
 
 #[derive(Deserialize)]
 struct Content<T> {
     #[serde(rename = "d")]
     content: T,
+    /// Any value: a later build may mean something else by it, and an event is worth more than its trace.
+    #[serde(default)]
+    t: serde_json::Value,
 }
 
-fn encode<T: Serialize>(k: &'static str, n: Option<&str>, content: &T) -> Result<Vec<u8>, rmp_serde::encode::Error> {
+fn encode<T: Serialize>(
+    k: &'static str,
+    n: Option<&str>,
+    content: &T,
+    t: &[Traced],
+) -> Result<Vec<u8>, rmp_serde::encode::Error> {
     let mut bytes = Vec::with_capacity(512);
-    rmp_serde::encode::write_named(&mut bytes, &Wire { v: VERSION, k, n, content })?;
+    rmp_serde::encode::write_named(&mut bytes, &Wire { v: VERSION, k, n, content, t })?;
     Ok(bytes)
 }
 
-/// One event, published by this instance.
-///
-/// # Errors
-/// When the event holds what MessagePack cannot.
-pub fn encode_event(event: &RoomEvent, instance: &str) -> Result<Vec<u8>, rmp_serde::encode::Error> {
-    encode("event", Some(instance), event)
-}
-
-/// Several events of one room, published by this instance.
+/// Events of one room, published by this instance, and the recorded traces that they belong to.
 ///
 /// # Errors
 /// When an event holds what MessagePack cannot.
-pub fn encode_events(events: &[&RoomEvent], instance: &str) -> Result<Vec<u8>, rmp_serde::encode::Error> {
-    encode("events", Some(instance), &events)
+pub fn encode_events(
+    events: &[&RoomEvent],
+    instance: &str,
+    traced: &[Traced],
+) -> Result<Vec<u8>, rmp_serde::encode::Error> {
+    match events {
+        [event] => encode("event", Some(instance), event, traced),
+        events => encode("events", Some(instance), &events, traced),
+    }
 }
 
 /// The watchdog's message.
@@ -106,7 +119,7 @@ pub fn encode_events(events: &[&RoomEvent], instance: &str) -> Result<Vec<u8>, r
 /// # Errors
 /// Never in practice: a number can always be written.
 pub fn encode_pulse(number: u64) -> Result<Vec<u8>, rmp_serde::encode::Error> {
-    encode("pulse", None, &number)
+    encode("pulse", None, &number, &[])
 }
 
 /// Reads a message; `own` is the instance that reads.
@@ -123,14 +136,28 @@ pub fn decode(bytes: &[u8], own: &str) -> Result<Envelope, EnvelopeError> {
     }
     match k {
         "event" | "events" if n == Some(own) => Ok(Envelope::Echo),
-        "event" => Ok(Envelope::Events(vec![Arc::new(read::<Content<RoomEvent>>(bytes)?.content)])),
+        "event" => {
+            let Content { content, t } = read::<Content<RoomEvent>>(bytes)?;
+            Ok(Envelope::Events(in_traces(vec![content], &t)))
+        }
         "events" => {
-            let events = read::<Content<Vec<RoomEvent>>>(bytes)?.content;
-            Ok(Envelope::Events(events.into_iter().map(Arc::new).collect()))
+            let Content { content, t } = read::<Content<Vec<RoomEvent>>>(bytes)?;
+            Ok(Envelope::Events(in_traces(content, &t)))
         }
         "pulse" => Ok(Envelope::Pulse { number: read::<Content<u64>>(bytes)?.content }),
         _ => Err(EnvelopeError::Kind),
     }
+}
+
+/// Puts events in the traces that are named; what cannot be read is left out.
+fn in_traces(mut events: Vec<RoomEvent>, traced: &serde_json::Value) -> Vec<Arc<RoomEvent>> {
+    for pair in traced.as_array().into_iter().flatten().take(events.len()) {
+        let (Some(seq), Some(text)) = (pair[0].as_u64(), pair[1].as_str()) else { continue };
+        if let Some(event) = events.iter_mut().find(|event| event.seq == seq) {
+            event.trace = TraceContext::parse(text).map(Box::new);
+        }
+    }
+    events.into_iter().map(Arc::new).collect()
 }
 
 fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, rmp_serde::decode::Error> {
@@ -151,7 +178,7 @@ mod tests {
     fn event(seq: u64) -> RoomEvent {
         let by = UserRef { id: UserId::new(), name: "ada".into() };
         let data = RoomEventData::MemberLeft(MemberLeft { user: by.clone() });
-        RoomEvent { room: RoomId::new(), seq, at: Timestamp::from_millis(1), by, data }
+        RoomEvent { room: RoomId::new(), seq, at: Timestamp::from_millis(1), by, data, trace: None }
     }
 
     fn written(value: &serde_json::Value) -> Vec<u8> {
@@ -162,16 +189,16 @@ mod tests {
     fn what_is_written_is_read() {
         let (one, two) = (event(1), event(2));
         let events = |events: &[&RoomEvent]| Envelope::Events(events.iter().map(|e| Arc::new((*e).clone())).collect());
-        assert_eq!(decode(&encode_event(&one, "a").unwrap(), "b").unwrap(), events(&[&one]));
-        assert_eq!(decode(&encode_events(&[&one, &two], "a").unwrap(), "b").unwrap(), events(&[&one, &two]));
+        assert_eq!(decode(&encode_events(&[&one], "a", &[]).unwrap(), "b").unwrap(), events(&[&one]));
+        assert_eq!(decode(&encode_events(&[&one, &two], "a", &[]).unwrap(), "b").unwrap(), events(&[&one, &two]));
         assert_eq!(decode(&encode_pulse(7).unwrap(), "b").unwrap(), Envelope::Pulse { number: 7 });
     }
 
     #[test]
     fn ones_own_events_are_an_echo() {
         let one = event(1);
-        assert_eq!(decode(&encode_event(&one, "a").unwrap(), "a").unwrap(), Envelope::Echo);
-        assert_eq!(decode(&encode_events(&[&one], "a").unwrap(), "a").unwrap(), Envelope::Echo);
+        assert_eq!(decode(&encode_events(&[&one], "a", &[]).unwrap(), "a").unwrap(), Envelope::Echo);
+        assert_eq!(decode(&encode_events(&[&one, &one], "a", &[]).unwrap(), "a").unwrap(), Envelope::Echo);
         let earlier = written(&json!({"v": 1, "k": "event", "d": one}));
         assert!(matches!(decode(&earlier, "a"), Ok(Envelope::Events(_))), "a build that names no instance");
     }
@@ -197,6 +224,35 @@ mod tests {
     }
 
     #[test]
+    fn events_are_found_in_the_traces_that_they_were_sent_in() {
+        let (one, two) = (event(1), event(2));
+        let trace = TraceContext::new_root(true);
+        let sent = encode_events(&[&one, &two], "a", &[(2, trace)]).unwrap();
+        let Ok(Envelope::Events(events)) = decode(&sent, "b") else { panic!("events") };
+        let traces: Vec<_> = events.iter().map(|event| event.trace.as_deref().copied()).collect();
+        assert_eq!(traces, [None, Some(trace)]);
+        let none = encode_events(&[&one], "a", &[]).unwrap();
+        assert_eq!(none, written(&json!({"v": 1, "k": "event", "n": "a", "d": one})), "as an earlier build wrote it");
+    }
+
+    #[test]
+    fn a_trace_that_cannot_be_read_takes_no_event_with_it() {
+        for t in [
+            json!("x"),
+            json!(7),
+            json!([[1]]),
+            json!([[1, 2]]),
+            json!([["1", "x"]]),
+            json!([[1, "00-x"]]),
+            json!([{}]),
+        ] {
+            let message = written(&json!({"v": 1, "k": "event", "d": event(1), "t": t}));
+            let Ok(Envelope::Events(events)) = decode(&message, "a") else { panic!("{t}") };
+            assert_eq!((events.len(), &events[0].trace), (1, &None), "{t}");
+        }
+    }
+
+    #[test]
     fn a_deep_message_ends_in_an_error() {
         let mut deep = vec![0x83, 0xa1, b'v', 1, 0xa1, b'k', 0xa5];
         deep.extend_from_slice(b"event");
@@ -213,7 +269,7 @@ mod tests {
 
         #[test]
         fn a_message_with_a_wrong_byte_is_read_or_refused(at in 0_usize..200, byte: u8, cut in 0_usize..400) {
-            let mut bytes = encode_event(&event(1), "b").unwrap();
+            let mut bytes = encode_events(&[&event(1)], "b", &[(1, TraceContext::new_root(true))]).unwrap();
             let at = at % bytes.len();
             bytes[at] = byte;
             bytes.truncate(cut);

@@ -10,6 +10,7 @@ use hubbub_protocol::reply::{MessagePage, Sent};
 use hubbub_protocol::text::check_body;
 use hubbub_protocol::{ErrorCode, MessageId, Refusal, RoomId, RoomKind, RoomName, RoomRole, RoomSelector};
 use hubbub_store::{Append, AppendError, Appended, Guard, PageQuery};
+use hubbub_trace::Kind;
 
 use crate::Chat;
 use crate::caller::Caller;
@@ -24,6 +25,7 @@ impl Chat {
     pub async fn send_message(&self, caller: &mut Caller, command: MessageSend) -> Result<Sent, Refusal> {
         let chars_max = usize::try_from(self.limits().body_chars_max).unwrap_or(usize::MAX);
         check_body(&command.body, chars_max).map_err(|rule| Refusal::field("body", rule))?;
+        let authorising = hubbub_trace::child("chat.authorise", Kind::Internal);
         // The budget is taken before the room is looked for: who has none left, or sees it shrink, learns nothing of
         // rooms that they may not see.
         let budget = self.take(caller, RateClass::Sends).await;
@@ -35,6 +37,7 @@ impl Chat {
             return first.ok_or(refusal);
         }
         let (room, kind) = found?;
+        drop(authorising);
         let mut sent = MessageSent { id: MessageId::new(), client_msg_id: command.client_msg_id, body: command.body };
         if mutation::is(Mutation::NoDedup)
             && let Ok(other) = sent.id.to_string().parse()

@@ -1,9 +1,9 @@
 //! From faults of the store to refusals.
 //!
-//! The one place where internal text goes to the log, once, under the trace id that the client is given.
+//! The one place where internal text goes to the log, once, under the trace id that the client is given:
+//! that of the command's trace.
 //! Must never let that text reach a client.
 
-use hubbub_protocol::id::TraceId;
 use hubbub_protocol::{ErrorCode, Refusal};
 use hubbub_store::{AppendError, StoreError};
 
@@ -12,7 +12,7 @@ const RETRY_AFTER_MS: u64 = 1_000;
 
 /// A refusal for a fault of the store.
 pub fn from_store(error: StoreError) -> Refusal {
-    let trace = TraceId::new();
+    let trace = hubbub_trace::id();
     if error.retryable() {
         // One line for each refused request would flood the log in an outage; the breaker logs the outage itself.
         tracing::debug!(%trace, error = %error, "the store is unavailable");

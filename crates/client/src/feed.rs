@@ -116,7 +116,7 @@ mod tests {
     fn event(seq: Seq) -> RoomEvent {
         let user = UserRef { id: UserId::default(), name: "ada".into() };
         let data = MemberLeft { user: user.clone() }.into();
-        RoomEvent { room: RoomId::default(), seq, at: Timestamp::from_millis(0), by: user, data }
+        RoomEvent { room: RoomId::default(), seq, at: Timestamp::from_millis(0), by: user, data, trace: None }
     }
 
     fn subscribed(head: Seq, replayed: u64, gap: Option<Gap>) -> Subscribed {

@@ -47,6 +47,8 @@ pub(crate) async fn run(node: &Arc<Node>, accepting: &CancellationToken) {
     node.draining.cancel();
     node.chat.bus().begin_drain();
     let mut progress = Progress::begin(node, drain);
+    let mut span = hubbub_trace::root("node.drain");
+    span.set("hubbub.connections", node.connections.len());
     tokio::time::sleep(drain.grace).await;
     node.admission.close_door();
     let answered_until = Instant::now() + DOOR_ANSWERS.min(drain.grace).min(progress.room());
@@ -70,6 +72,7 @@ pub(crate) async fn run(node: &Arc<Node>, accepting: &CancellationToken) {
         }
         progress.look();
     }
+    span.set("hubbub.closed", progress.closed);
     progress.end();
 }
 

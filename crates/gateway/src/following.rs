@@ -17,6 +17,7 @@ use crate::link::Link;
 use crate::metrics::Followed;
 use crate::node::Node;
 use crate::session::Session;
+use crate::traced::to_wire;
 
 /// Rooms of one resume that are looked up at the same time.
 const RESUME_AT_A_TIME: usize = 16;
@@ -96,7 +97,7 @@ pub(crate) async fn resume(
                     beginnings.push(beginning);
                     ResumedRoom::Subscribed(subscribed)
                 }
-                Err(refusal) => ResumedRoom::Refused { err: refusal.to_wire() },
+                Err(refusal) => ResumedRoom::Refused { err: to_wire(&refusal) },
             },
         ));
     }

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::outbox::{Class, Outbox, Pushed};
 use crate::tally::Received;
+use crate::traced::to_wire;
 use crate::wheel::Scheduled;
 
 /// Names a connection within its node; never used again.
@@ -97,7 +98,7 @@ impl Link {
 
     /// The refusal for the wire, to be found in the log by its trace. Its sentence may quote what a client wrote.
     fn logged(&self, refusal: &Refusal) -> WireError {
-        let error = refusal.to_wire();
+        let error = to_wire(refusal);
         tracing::debug!(connection = self.id, trace = %error.trace, code = error.code, name = error.name, "refused");
         error
     }

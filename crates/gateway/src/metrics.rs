@@ -9,12 +9,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
-use hubbub_metrics::OnDemand;
-use hubbub_protocol::{Command, ErrorCode, RoomId};
+use hubbub_metrics::{LATENCY, OnDemand};
+use hubbub_protocol::{Command, ErrorCode, RoomId, TraceContext};
 use parking_lot::Mutex;
+use prometheus::proto::LabelPair;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use crate::admission::Reason;
+use crate::exemplar::{Exemplar, Exemplars};
 use crate::hub::Cause;
 use crate::proxies::ProxyMetrics;
 pub use declared::METRICS;
@@ -22,12 +24,17 @@ pub use declared::METRICS;
 /// How many rooms `hubbub_room_connections` names.
 pub const LARGEST_ROOMS: usize = 10;
 
+/// The histograms that have exemplars.
+const DELIVERY_SECONDS: &str = "hubbub_delivery_seconds";
+const COMMAND_SECONDS: &str = "hubbub_command_seconds";
+
 /// Children of one command.
 struct CommandMetrics {
     ok: IntCounter,
     refused: IntCounter,
     failed: IntCounter,
     seconds: Histogram,
+    exemplars: Exemplars,
 }
 
 /// How a command ended.
@@ -152,6 +159,7 @@ pub struct Metrics {
     pub deliveries: IntCounter,
     /// From commit to socket.
     pub delivery_seconds: Histogram,
+    delivery_exemplars: Exemplars,
     repairs: [IntCounter; Cause::ALL.len()],
     /// Bytes that wait in all outboxes.
     pub outbox_bytes: IntGauge,
@@ -213,6 +221,7 @@ impl Metrics {
             http_requests: declared::HTTP_REQUESTS.counts(registry)?,
             deliveries: declared::DELIVERIES.count(registry)?,
             delivery_seconds: declared::DELIVERY_SECONDS.distribution(registry)?,
+            delivery_exemplars: Exemplars::of(LATENCY),
             repairs: Cause::ALL.map(|cause| repairs.with_label_values(&[cause.name()])),
             outbox_bytes: declared::OUTBOX_BYTES.level(registry)?,
             outbox_largest_bytes: declared::OUTBOX_LARGEST.level(registry)?,
@@ -277,6 +286,29 @@ impl Metrics {
             CommandOutcome::Failed => command.failed.inc(),
         }
         command.seconds.observe(seconds);
+        if let Some(trace) = hubbub_trace::recorded() {
+            command.exemplars.keep(seconds, trace);
+        }
+    }
+
+    /// Counts an event that was delivered so long after its commit.
+    pub fn delivered(&self, seconds: f64, trace: Option<&TraceContext>) {
+        self.delivery_seconds.observe(seconds);
+        if let Some(trace) = trace {
+            self.delivery_exemplars.keep(seconds, *trace);
+        }
+    }
+
+    /// The latest recorded trace of each bucket of this histogram; empty where none are kept.
+    #[must_use]
+    pub fn exemplars(&self, histogram: &str, labels: &[LabelPair]) -> Vec<Option<Exemplar>> {
+        match (histogram, labels) {
+            (DELIVERY_SECONDS, _) => self.delivery_exemplars.latest(),
+            (COMMAND_SECONDS, [cmd]) => {
+                self.commands.get(cmd.value()).map(|command| command.exemplars.latest()).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Counts an answered HTTP request; `route` is the template that matched, if one did.
@@ -346,6 +378,7 @@ fn command_metrics(registry: &Registry) -> Result<HashMap<&'static str, CommandM
         refused: commands.with_label_values(&[name, "refused"]),
         failed: commands.with_label_values(&[name, "failed"]),
         seconds: seconds.with_label_values(&[name]),
+        exemplars: Exemplars::of(LATENCY),
     };
     Ok(Command::NAMES.iter().copied().chain([UNKNOWN]).map(|name| (name, child(name))).collect())
 }

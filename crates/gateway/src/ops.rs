@@ -29,6 +29,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
+use prometheus::proto::LabelPair;
 use prometheus::{Encoder, Registry, TextEncoder};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -39,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::Reason;
 use crate::http::{Patient, respond};
 use crate::node::Node;
+use crate::openmetrics;
 use crate::pulse::Pulse;
 use crate::scrape;
 
@@ -252,20 +254,30 @@ async fn drain(State(health): State<Arc<Health>>, headers: HeaderMap) -> Respons
     respond::json(StatusCode::ACCEPTED, &json!({ "status": "draining" }))
 }
 
-async fn metrics(State(health): State<Arc<Health>>) -> Response {
+async fn metrics(State(health): State<Arc<Health>>, headers: HeaderMap) -> Response {
     let Ok(turn) = Arc::clone(&health.scrapes).acquire_owned().await else { return shown_not() };
-    // Summing over all connections takes milliseconds when they are many, so it is not done by a thread that serves.
+    let is_open = openmetrics::is_accepted(&headers);
+    // Summing over all connections takes milliseconds when they are many, so probes are not kept waiting by it.
     let shown = tokio::task::spawn_blocking(move || {
         let _turn = turn;
         if let Some(node) = health.node.get() {
             node.metrics.node_ready.set(i64::from(health.ready().0));
             scrape::count(node);
         }
+        let families = health.registry.gather();
+        if is_open {
+            let exemplars = |name: &str, labels: &[LabelPair]| {
+                health.node.get().map(|node| node.metrics.exemplars(name, labels)).unwrap_or_default()
+            };
+            let text = openmetrics::encode(&families, exemplars);
+            return Ok(([(CONTENT_TYPE, openmetrics::CONTENT_TYPE)], text).into_response());
+        }
         let mut text = Vec::new();
-        TextEncoder::new().encode(&health.registry.gather(), &mut text).map(|()| text)
+        TextEncoder::new().encode(&families, &mut text)?;
+        Ok::<_, prometheus::Error>(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
     });
     match shown.await {
-        Ok(Ok(text)) => ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {
             tracing::error!(%error, "metrics could not be written");
             shown_not()

@@ -15,6 +15,7 @@ use hubbub_protocol::reply::{Outcome, Reply, ReplyOk};
 use hubbub_protocol::{
     CloseCode, Codec, Command, ErrorCode, Refusal, RoomId, SessionEvent, SessionEventData, SessionId, frame,
 };
+use hubbub_trace::{Entry, Span};
 
 use crate::admission::{Seat, Unauthenticated};
 use crate::budget::Budget;
@@ -26,6 +27,7 @@ use crate::hub::lane::SubscriptionId;
 use crate::link::Link;
 use crate::metrics::{CommandOutcome, UNKNOWN};
 use crate::node::Node;
+use crate::traced;
 
 /// Where a connection stands.
 enum Phase {
@@ -164,6 +166,7 @@ impl Visitor {
         let re = decoded.id;
         let name = decoded.command.as_ref().map_or(UNKNOWN, Command::name);
         link.received.note_command(name, started.saturating_duration_since(link.since));
+        let entry = Entry::begin(name, started);
         let outcome = match (decoded.command, &mut self.phase) {
             (Err(refusal), _) => Err(refusal),
             (Ok(Command::SessionAuthenticate(command)), Phase::Authenticating) => {
@@ -173,6 +176,8 @@ impl Visitor {
             (Ok(command), Phase::Ready(session)) => dispatch::dispatch(&self.node, link, session, command).await,
         };
         self.node.metrics.commanded(name, outcome_label(&outcome), started.elapsed().as_secs_f64());
+        let refused = outcome.as_ref().err().map(|refusal| refusal.code);
+        entry.end(traced::failure(refused), |span| self.describe(span, link, refused));
         match outcome {
             Ok(Answer { ok, beginnings }) => {
                 link.push(&Reply { re, outcome: Outcome::Ok(ok) });
@@ -185,6 +190,18 @@ impl Visitor {
                 link.push_refusal(re, &refusal);
             }
         }
+    }
+}
+
+impl Visitor {
+    fn describe(&self, span: &mut Span, link: &Link, refused: Option<ErrorCode>) {
+        span.set("hubbub.connection", link.id);
+        span.set("hubbub.codec", link.codec.subprotocol());
+        if let Phase::Ready(session) = &self.phase {
+            span.set("hubbub.session", session.id);
+            span.set("user.id", session.identity.user.id);
+        }
+        traced::note_refusal(span, refused);
     }
 }
 
@@ -210,8 +227,9 @@ impl Handler for Visitor {
         }
         match work {
             Work::Command(decoded) => {
-                let context = self.context(link, &decoded);
-                context.during(pin!(self.command(link, decoded))).await;
+                let (context, trace) = (self.context(link, &decoded), decoded.trace);
+                let work = hubbub_trace::within(trace, self.command(link, decoded));
+                context.during(pin!(work)).await;
             }
             Work::TooMany(re, wait) => {
                 self.node.chat.bus().count_limited("connection");

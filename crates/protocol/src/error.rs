@@ -103,7 +103,7 @@ pub struct Refusal {
     pub field: Option<String>,
     /// How long to wait before the next try, in milliseconds.
     pub retry_after_ms: Option<u64>,
-    /// Set by whoever wrote the cause to the log; a fresh one is made for the wire otherwise.
+    /// Set by whoever wrote the cause to the log; the wire has the trace of the command otherwise.
     pub trace: Option<TraceId>,
 }
 
@@ -150,6 +150,12 @@ impl Refusal {
     /// The error object of the wire, as of now.
     #[must_use]
     pub fn to_wire(&self) -> WireError {
+        self.to_wire_within(TraceId::new)
+    }
+
+    /// The error object of the wire, as of now, with this trace id unless the refusal has one.
+    #[must_use]
+    pub fn to_wire_within(&self, trace: impl FnOnce() -> TraceId) -> WireError {
         WireError {
             code: self.code.code(),
             name: self.code.name().into(),
@@ -158,7 +164,7 @@ impl Refusal {
             retry_after_ms: self.retry_after_ms,
             field: self.field.clone(),
             at: Timestamp::now(),
-            trace: self.trace.clone().unwrap_or_default(),
+            trace: self.trace.clone().unwrap_or_else(trace),
         }
     }
 }
@@ -200,6 +206,6 @@ pub struct WireError {
     pub field: Option<String>,
     /// When it was refused.
     pub at: Timestamp,
-    /// Finds the refusal in the node's log.
+    /// Finds the refusal in the node's log: the id of the command's trace, 32 hexadecimal digits.
     pub trace: TraceId,
 }

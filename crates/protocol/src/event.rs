@@ -17,6 +17,7 @@ use crate::limit::ClientLimits;
 use crate::object::{Room, RoomMember, RoomRole, UserRef};
 use crate::text::{ClientMsgId, Masked};
 use crate::time::Timestamp;
+use crate::trace::TraceContext;
 
 macro_rules! room_events {
     ($($variant:ident = $name:literal : $doc:literal;)*) => {
@@ -147,6 +148,8 @@ pub struct RoomEvent {
     pub by: UserRef,
     /// What changed.
     pub data: RoomEventData,
+    /// The recorded trace that it came from, on its way from commit to socket; not on the wire. Boxed: most have none.
+    pub trace: Option<Box<TraceContext>>,
 }
 
 impl Serialize for RoomEvent {
@@ -175,7 +178,7 @@ impl<'de> Deserialize<'de> for RoomEvent {
         }
         let Parts { ev, room, seq, at, by, data } = Parts::deserialize(deserializer)?;
         let data = RoomEventData::from_parts(&ev, data).map_err(D::Error::custom)?;
-        Ok(Self { room, seq, at, by, data })
+        Ok(Self { room, seq, at, by, data, trace: None })
     }
 }
 

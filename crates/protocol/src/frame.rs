@@ -9,14 +9,20 @@ use crate::codec::Codec;
 use crate::command::Command;
 use crate::error::{ErrorCode, Refusal};
 use crate::id::SEQ_MAX;
+use crate::trace::TraceContext;
 use crate::value::{Faults, Value};
 use crate::{json, messagepack};
+
+/// Names the trace of a command: a field of its frame, a header of an HTTP request.
+pub const TRACEPARENT: &str = "traceparent";
 
 /// A command as it came: its id and its typed form, or why it is refused.
 #[derive(Debug)]
 pub struct Decoded {
     /// The client's id of the command; `None` where it cannot be read or is no integer from 1 to 2^53-1.
     pub id: Option<u64>,
+    /// The trace that the client has put it in. A `traceparent` that cannot be read is as if there was none.
+    pub trace: Option<TraceContext>,
     /// The command.
     pub command: Result<Command, Refusal>,
 }
@@ -35,7 +41,7 @@ pub fn decode(codec: Codec, bytes: &[u8]) -> Decoded {
         Ok(tree) => decode_tree(&tree, faults.first()),
         Err(reason) => {
             let id = if codec == Codec::Json { json::id_of_unreadable(bytes) } else { None };
-            Decoded { id: id.filter(is_id), command: Err(malformed(reason)) }
+            Decoded { id: id.filter(is_id), trace: None, command: Err(malformed(reason)) }
         }
     }
 }
@@ -65,12 +71,16 @@ pub fn decode_request<'a>(
 
 fn decode_tree(tree: &Value<'_>, fault: Option<&str>) -> Decoded {
     let Value::Object(fields) = tree else {
-        return Decoded { id: None, command: Err(malformed("a command is an object")) };
+        return Decoded { id: None, trace: None, command: Err(malformed("a command is an object")) };
     };
     // An id that stands twice may name either of two commands, so it names none.
     let mut ids = fields.iter().filter(|(key, _)| key == "id").map(|(_, value)| value);
     let id = match (ids.next(), ids.next()) {
         (Some(Value::Unsigned(id)), None) if is_id(id) => Some(*id),
+        _ => None,
+    };
+    let trace = match tree.field(TRACEPARENT) {
+        Some(Value::Text(text)) => TraceContext::parse(text),
         _ => None,
     };
     let command = match (fault, id, tree.field("cmd")) {
@@ -79,7 +89,7 @@ fn decode_tree(tree: &Value<'_>, fault: Option<&str>) -> Decoded {
         (None, Some(_), Some(Value::Text(cmd))) => Command::decode(cmd, tree),
         (None, Some(_), _) => Err(malformed("`cmd` is the name of a command")),
     };
-    Decoded { id, command }
+    Decoded { id, trace, command }
 }
 
 fn is_id(id: &u64) -> bool {

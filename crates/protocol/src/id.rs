@@ -111,7 +111,8 @@ uuid_id!(
     SessionId
 );
 
-/// Ties a refusal on the wire to its line in the log. Twelve letters and digits, made at random for each refusal.
+/// Ties a refusal on the wire to its lines in the log, and to the trace of its command where there is one: 32 hexadecimal
+/// digits, the trace id of W3C Trace Context. Random where the command belongs to no trace.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, serde::Deserialize, JsonSchema)]
 pub struct TraceId(String);
 
@@ -119,7 +120,13 @@ impl TraceId {
     /// A new random trace id.
     #[must_use]
     pub fn new() -> Self {
-        Self(Uuid::new_v4().simple().to_string()[..12].to_owned())
+        Self::of(Uuid::new_v4().as_u128())
+    }
+
+    /// The id of this trace.
+    #[must_use]
+    pub fn of(trace: u128) -> Self {
+        Self(format!("{trace:032x}"))
     }
 }
 

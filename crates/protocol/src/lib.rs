@@ -25,6 +25,7 @@ pub mod schema;
 pub mod server;
 pub mod text;
 pub mod time;
+pub mod trace;
 pub mod value;
 
 pub use close::CloseCode;
@@ -36,3 +37,4 @@ pub use id::{Epoch, MessageId, RoomId, SEQ_MAX, Seq, SessionId, TraceId, UserId}
 pub use object::{Message, Room, RoomKind, RoomMember, RoomRole, UserRef};
 pub use text::{ClientMsgId, RoomName, RoomSelector, UserName, UserSelector};
 pub use time::Timestamp;
+pub use trace::TraceContext;

@@ -12,6 +12,8 @@ use crate::event::{RoomEvent, SessionEvent};
 use crate::id::SEQ_MAX;
 use crate::reply::ReplyOk;
 
+const TRACEPARENT_MEANING: &str = "The trace that the command belongs to (W3C Trace Context); ignored when malformed.";
+
 /// The schema of every frame: any of command, reply and event.
 ///
 /// `#/$defs/CommandFrames` and `#/$defs/Replies` are objects with one property for each command name: the whole
@@ -78,6 +80,7 @@ fn command_frames(generator: &mut SchemaGenerator) -> Value {
                 "properties": {
                     "id": { "type": "integer", "minimum": 1, "maximum": SEQ_MAX },
                     "cmd": { "const": name },
+                    "traceparent": { "type": "string", "description": TRACEPARENT_MEANING },
                 },
                 "required": ["id", "cmd"],
                 "allOf": [arguments],

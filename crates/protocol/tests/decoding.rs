@@ -317,3 +317,24 @@ fn any_page_length_above_the_maximum_is_left_to_be_cut() {
         }
     }
 }
+
+#[test]
+fn a_traceparent_is_read_or_as_if_it_was_not_there() {
+    let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for codec in Codec::ALL {
+        let read = |traceparent: Value| {
+            let tree = json!({ "id": 7, "cmd": "room.list", "traceparent": traceparent });
+            let decoded = frame::decode(codec, &codec.encode(&tree));
+            assert!(decoded.command.is_ok(), "{tree}");
+            decoded.trace.map(|trace| trace.to_string())
+        };
+        assert_eq!(read(traceparent.into()).as_deref(), Some(traceparent));
+        for other in [json!("00-x"), json!(7), json!(null), json!([traceparent]), json!({ "traceparent": traceparent })]
+        {
+            assert_eq!(read(other.clone()), None, "{other}");
+        }
+        let refused = json!({ "id": 7, "cmd": "room.burn", "traceparent": traceparent });
+        let refused = frame::decode(codec, &codec.encode(&refused));
+        assert!(refused.command.is_err() && refused.trace.is_some(), "a refusal belongs to its trace too");
+    }
+}

@@ -114,7 +114,8 @@ fn any_tree() -> impl Strategy<Value = Value> {
     ];
     let key = prop_oneof![
         any::<String>(),
-        select(vec!["id", "cmd", "room", "after", "limit", "body", "rooms", "epoch", "kind"]).prop_map(str::to_owned),
+        select(vec!["id", "cmd", "room", "after", "limit", "body", "rooms", "epoch", "kind", "traceparent"])
+            .prop_map(str::to_owned),
     ];
     leaf.prop_recursive(4, 40, 8, move |inner| {
         prop_oneof![

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use hubbub_protocol::{RoomEvent, RoomEventData, RoomId};
+use hubbub_trace::{Kind, Span};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
@@ -42,6 +43,10 @@ pub(crate) struct Job {
     /// The event of an attempt whose commit was sent and not answered: it may stand in the log.
     pub(crate) lost: Option<Arc<RoomEvent>>,
     pub(crate) answer: oneshot::Sender<Outcome>,
+    /// From here to the answer.
+    span: Span,
+    /// The part of it that is under way: waiting, then the commit.
+    stage: Span,
 }
 
 impl Job {
@@ -79,7 +84,43 @@ impl Job {
 
     fn new(work: Work, bytes: usize) -> (Self, oneshot::Receiver<Outcome>) {
         let (answer, outcome) = oneshot::channel();
-        (Self { work, bytes, lost: None, answer }, outcome)
+        (Self { work, bytes, lost: None, answer, span: Span::none(), stage: Span::none() }, outcome)
+    }
+
+    /// The same write as a part of the trace of the command that asks for it; it waits from now on.
+    pub(crate) fn traced(mut self) -> Self {
+        self.span = hubbub_trace::child("store.append", Kind::Internal);
+        self.span.set("hubbub.room", self.room());
+        self.stage = self.span.child("store.wait", Kind::Internal);
+        self
+    }
+
+    /// It has waited: it is committed together with others, so many in all.
+    pub(crate) fn commits(&mut self, batch: usize) {
+        self.stage = self.span.child("store.commit", Kind::Internal);
+        self.stage.set("hubbub.batch", batch);
+    }
+
+    /// Puts the event that it made in its trace, unless somebody has it already.
+    pub(crate) fn trace(&mut self, event: &mut Arc<RoomEvent>) {
+        self.stage = Span::none();
+        let Some(context) = self.span.context() else { return };
+        self.span.set("hubbub.seq", event.seq);
+        if let Some(event) = Arc::get_mut(event) {
+            event.trace = Some(Box::new(context));
+        }
+    }
+
+    /// Notes that the store failed it.
+    pub(crate) fn failed(&mut self) {
+        self.span.fail("store");
+    }
+
+    fn room(&self) -> RoomId {
+        match &self.work {
+            Work::Append { append, .. } => append.room,
+            Work::Create { room, .. } => room.id,
+        }
     }
 
     /// Answers whoever waits. Nobody may: a caller that was cancelled does not undo its write.

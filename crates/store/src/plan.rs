@@ -156,6 +156,7 @@ impl Planner {
             at: self.at,
             by: append.by.clone(),
             data: append.data.clone(),
+            trace: None,
         });
         self.remember(append, &event);
         self.snapshot.rooms.insert(append.room, state);
@@ -186,6 +187,7 @@ impl Planner {
                 at: sent.at,
                 by: append.by.clone(),
                 data: append.data.clone(),
+                trace: None,
             })));
         }
         Some(Appended::Duplicate(sent.clone()))
@@ -263,5 +265,5 @@ fn created_event(new: &NewRoom, at: Timestamp) -> RoomEvent {
         peers,
     };
     let data = RoomCreated { room, members: new.members.clone() }.into();
-    RoomEvent { room: new.id, seq: 1, at, by: new.creator.clone(), data }
+    RoomEvent { room: new.id, seq: 1, at, by: new.creator.clone(), data, trace: None }
 }

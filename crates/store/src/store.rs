@@ -257,7 +257,7 @@ impl Store {
     pub async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let _timer = self.0.circuit.metrics.seconds(Op::Append).start_timer();
         let (job, outcome) = Job::append(append)?;
-        match self.write(job, outcome).await? {
+        match self.write(job.traced(), outcome).await? {
             Outcome::Appended(appended) => Ok(appended),
             Outcome::Refused(error) => Err(error),
             Outcome::Created { .. } | Outcome::Existing { .. } => Err(mixed_up().into()),
@@ -273,7 +273,7 @@ impl Store {
         let _timer = self.0.circuit.metrics.seconds(Op::CreateRoom).start_timer();
         let id = room.id;
         let (job, outcome) = Job::create(room)?;
-        let existing = match self.write(job, outcome).await? {
+        let existing = match self.write(job.traced(), outcome).await? {
             Outcome::Created { event } => match &event.data {
                 RoomEventData::RoomCreated(created) => {
                     return Ok(CreatedRoom { room: created.room.clone(), existed: false });

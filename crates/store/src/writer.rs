@@ -175,7 +175,9 @@ impl Writer {
             {
                 tokio::time::sleep_until(next.into()).await;
             }
-            let batch = self.gather(first);
+            let mut batch = self.gather(first);
+            let size = batch.len();
+            batch.iter_mut().for_each(|job| job.commits(size));
             self.pace.begin(batch.len(), Instant::now());
             self.commit(batch).await;
         }
@@ -264,15 +266,23 @@ impl Writer {
     }
 
     /// Tells the hook, then the waiters.
-    fn finish(&self, jobs: Vec<Job>, plan: Plan) {
-        let events: Vec<_> = plan.outcomes.iter().filter_map(committed).cloned().collect();
+    fn finish(&self, mut jobs: Vec<Job>, plan: Plan) {
+        let Plan { mut outcomes, events, .. } = plan;
+        // Whoever else held the events lets go, so that they can be put in their traces.
+        drop(events);
+        for (job, outcome) in jobs.iter_mut().zip(&mut outcomes) {
+            if let Some(event) = committed(outcome) {
+                job.trace(event);
+            }
+        }
+        let events: Vec<_> = outcomes.iter_mut().filter_map(committed).map(|event| Arc::clone(event)).collect();
         let messages = events.iter().filter(|event| matches!(event.data, RoomEventData::MessageSent(_))).count();
         self.circuit.metrics.appended.inc_by(messages as u64);
         if !events.is_empty() && std::panic::catch_unwind(AssertUnwindSafe(|| (self.on_commit)(&events))).is_err() {
             // The events are committed; other nodes and this one find them by their heads.
             tracing::error!("what runs after a commit panicked");
         }
-        for (job, outcome) in jobs.into_iter().zip(plan.outcomes) {
+        for (job, outcome) in jobs.into_iter().zip(outcomes) {
             job.answer(outcome);
         }
     }
@@ -281,12 +291,13 @@ impl Writer {
         let bad_row = fault.class == Class::BadRow;
         let error = StoreError::from(fault);
         tracing::warn!(writes = jobs.len(), ?error, "writes were refused");
-        for job in jobs {
+        for mut job in jobs {
             self.circuit.metrics.failed(op_of(&job));
             if let Some(untrue) = mutation::is(Mutation::AckFailed).then(|| never_written(&job)).flatten() {
                 job.answer(untrue);
                 continue;
             }
+            job.failed();
             job.answer(Outcome::Refused(if bad_row {
                 AppendError::Conflict("what is written contradicts what is stored")
             } else {
@@ -300,11 +311,11 @@ impl Writer {
 fn never_written(job: &Job) -> Option<Outcome> {
     let Work::Append { append, .. } = &job.work else { return None };
     let (by, data) = (append.by.clone(), append.data.clone());
-    let event = RoomEvent { room: append.room, seq: SEQ_MAX, at: Timestamp::now(), by, data };
+    let event = RoomEvent { room: append.room, seq: SEQ_MAX, at: Timestamp::now(), by, data, trace: None };
     Some(Outcome::Appended(Appended::Committed(Arc::new(event))))
 }
 
-fn committed(outcome: &Outcome) -> Option<&Arc<RoomEvent>> {
+fn committed(outcome: &mut Outcome) -> Option<&mut Arc<RoomEvent>> {
     match outcome {
         Outcome::Appended(Appended::Committed(event)) | Outcome::Created { event } => Some(event),
         _ => None,

@@ -6,6 +6,7 @@
 mod talker;
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -18,11 +19,17 @@ use talker::Talker;
 /// Containers, networks and volumes are called so: an operator's own cluster goes on beside.
 const NAME: &str = "hubbub-trial";
 
+/// Beside the default of docker-compose.yml, which an operator's own cluster has.
+const SUBNET: &str = "172.30.85.0/24";
+
 const NODES: [&str; 3] = ["node1", "node2", "node3"];
 
 /// The user that the service `welcome` makes, and its room.
 const USER: &str = "ada";
 const ROOM: &str = "lobby";
+
+/// The balancer's certificate, where the nodes find it.
+const CERTIFICATE: &str = "/run/hubbub/node/cert.pem";
 
 /// From the start of the last service to the login.
 const WELCOME_LIMIT: Duration = Duration::from_secs(60);
@@ -35,6 +42,9 @@ pub(crate) struct Options {
     /// Leave the cluster running at the end; `docker compose --project-name hubbub-trial down --volumes` removes it.
     #[arg(long)]
     keep: bool,
+    /// Try the image that is there, without building it again.
+    #[arg(long)]
+    no_build: bool,
 }
 
 /// The project's containers, with ports that nobody else has.
@@ -46,17 +56,18 @@ struct Trial<'a> {
 
 /// Starts the cluster, talks through its balancer while nodes are killed and rolled, and removes it.
 pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
-    let client = project.build_hubbub(false)?;
     let names = ["BALANCER_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"];
     let ports = names.into_iter().zip(process::free_ports(names.len())?).map(|(name, port)| (name, port.to_string()));
     let trial = Trial { project, ports: ports.collect(), keep: options.keep };
     trial.compose(&["version"]).run().context("this needs Docker with its compose plugin, 2.24 or newer")?;
     trial.compose(&["down", "--volumes"]).run()?;
-    trial.compose(&["build"]).run()?;
+    if !options.no_build {
+        trial.compose(&["build"]).run()?;
+    }
 
     trial.refuses_wrong_values()?;
     let password = trial.start()?;
-    let mut talker = Talker::start(&client, trial.port("BALANCER_PORT"), USER, &password, ROOM)?;
+    let mut talker = Talker::start(trial.chat(&password))?;
     talker.say()?;
     for _ in NODES {
         let node = talker.node().to_owned();
@@ -79,11 +90,19 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
 impl Trial<'_> {
     fn compose(&self, args: &[&str]) -> Cmd<'_> {
         let command = self.project.shell.cmd("docker").args(["compose", "--project-name", NAME]).args(args);
+        let command = command.env("NODES_SUBNET", SUBNET);
         self.ports.iter().fold(command, |command, (name, port)| command.env(name, port))
     }
 
-    fn port(&self, name: &str) -> &str {
-        self.ports.iter().find(|(found, _)| *found == name).map_or("", |(_, port)| port)
+    /// The chat program of the image, behind the balancer.
+    fn chat(&self, password: &str) -> Command {
+        let run =
+            ["run", "--rm", "--no-deps", "--no-TTY", "--env", "HUBBUB_PASSWORD", "--entrypoint", "hubbub", "welcome"];
+        let chat =
+            ["chat", "--json", "--url", "wss://balancer:8443", "--ca", CERTIFICATE, "--user", USER, "--room", ROOM];
+        let mut command = Command::from(self.compose(&run).args(chat));
+        command.env("HUBBUB_PASSWORD", password);
+        command
     }
 
     /// Wrong values start nothing, and are named.
@@ -124,6 +143,9 @@ impl Trial<'_> {
             let login = log.split_once(&format!("login    {USER}, password "));
             if let Some(password) = login.and_then(|(_, after)| after.split_whitespace().next()) {
                 println!("{log}\nup after {} s", began.elapsed().as_secs());
+                for (name, port) in &self.ports {
+                    ensure!(process::listens(port.parse()?), "nobody listens at {name} {port}");
+                }
                 return Ok(password.to_owned());
             }
             if began.elapsed() > WELCOME_LIMIT {

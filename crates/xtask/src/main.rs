@@ -20,6 +20,7 @@ mod levels;
 mod login;
 mod node;
 mod observe;
+mod otlp;
 mod process;
 mod project;
 mod prove;
@@ -63,7 +64,7 @@ enum Command {
     Tidy,
     /// The Helm chart: lint, every combination, schemas of several Kubernetes versions; 1 min once Helm is built (2 min).
     K8s(k8s::Options),
-    /// The alerts and the dashboard: cases played by promtool, pages, queries, names of metrics; 2 s.
+    /// The alerts and the dashboard: cases played by promtool, pages, queries, names of metrics; 4 s.
     Rules,
     /// Print the Grafana dashboard; `generate` writes it to deploy/grafana/hubbub.json.
     Dashboard,
@@ -96,6 +97,9 @@ enum Command {
     },
     /// Run one fuzz target, or all of them; `fuzz list` names them. Needs a nightly toolchain.
     Fuzz(fuzz::Options),
+    /// Check what nodes export as traces with the OpenTelemetry Collector's own receiver. Needs Go; takes
+    /// about a minute, the first time some minutes more to build the receiver.
+    Otlp,
     /// What this machine has and what is missing.
     Doctor,
     /// Remove the project's own leftovers: scratch folders and the data of `run`.
@@ -130,6 +134,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Prove { args } => prove::run(&project, &args),
         Command::Observe { what } => observe::run(&project, what),
         Command::Fuzz(options) => fuzz::run(&project, &options),
+        Command::Otlp => otlp::run(&project),
         Command::Doctor => doctor::run(&project),
         Command::Clean => clean::run(&project),
     }

@@ -29,8 +29,9 @@ const CARGO_RUN_VARIABLES: [&str; 14] = [
     "OUT_DIR",
 ];
 
-/// Folders of programs that are not on everybody's `PATH`: HAProxy lives in one of them on Debian.
-const SYSTEM_FOLDERS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+/// Folders of programs that are not on everybody's `PATH`: HAProxy lives in one of them on Debian, and Go's own archive is
+/// unpacked to the last.
+const SYSTEM_FOLDERS: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/go/bin"];
 
 /// Debian keeps the PostgreSQL servers here, one folder per major version, off the `PATH`.
 const POSTGRESQL_FOLDER: &str = "/usr/lib/postgresql";

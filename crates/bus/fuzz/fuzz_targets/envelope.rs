@@ -2,15 +2,20 @@
 
 #![no_main]
 
-use hubbub_bus::envelope::{Envelope, decode, encode_event, encode_events, encode_pulse};
+use std::sync::Arc;
+
+use hubbub_bus::envelope::{Envelope, decode, encode_events, encode_pulse};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(read) = decode(bytes, "reader") else { return };
-    let written = match &read {
+    let Ok(mut read) = decode(bytes, "reader") else { return };
+    let written = match &mut read {
         Envelope::Pulse { number } => encode_pulse(*number),
-        Envelope::Events(events) if events.len() == 1 => encode_event(&events[0], "writer"),
-        Envelope::Events(events) => encode_events(&events.iter().map(|event| &**event).collect::<Vec<_>>(), "writer"),
+        Envelope::Events(events) => {
+            // Two events of one seq, which no node sends, could not be told apart by their traces.
+            events.iter_mut().filter_map(Arc::get_mut).for_each(|event| event.trace = None);
+            encode_events(&events.iter().map(|event| &**event).collect::<Vec<_>>(), "writer", &[])
+        }
         Envelope::Echo => return,
     };
     let written = written.expect("what was read can be written");

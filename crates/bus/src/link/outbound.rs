@@ -13,13 +13,14 @@ use std::time::Instant;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use hubbub_protocol::{RoomEvent, RoomId};
+use hubbub_trace::{Kind, Span};
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, ServerError, ServerErrorKind, Value};
 use tokio::sync::Notify;
 
 use super::shard::{Loss, Shard};
-use crate::envelope;
+use crate::envelope::{self, Traced};
 use crate::metrics::{BusOp, Dropped, Metrics};
 use crate::shared::Shared;
 
@@ -40,8 +41,15 @@ pub(super) struct Outgoing {
 }
 
 enum What {
-    Message { payload: Vec<u8>, events: u64 },
-    GiveBack { limit: u64 },
+    /// Spans of the events that belong to recorded traces; they end when the server has answered.
+    Message {
+        payload: Vec<u8>,
+        events: u64,
+        spans: Vec<Span>,
+    },
+    GiveBack {
+        limit: u64,
+    },
 }
 
 /// The queue of one shard.
@@ -68,14 +76,12 @@ struct Queue {
 impl Outbound {
     /// Queues events of one room, whose channel this is. Tell [`Self::filled`] when all are queued.
     pub(super) fn push_events(&self, channel: String, events: &[&RoomEvent], shared: &Shared) {
-        let encoded = match events {
-            [event] => envelope::encode_event(event, &shared.instance),
-            events => envelope::encode_events(events, &shared.instance),
-        };
+        let (spans, traced) = spans_of(events);
+        let encoded = envelope::encode_events(events, &shared.instance, &traced);
         let count = events.len() as u64;
         match encoded {
             Ok(payload) if payload.len() <= envelope::ENVELOPE_BYTES_MAX => {
-                self.push(Outgoing::new(channel, What::Message { payload, events: count }), shared);
+                self.push(Outgoing::new(channel, What::Message { payload, events: count, spans }), shared);
             }
             Ok(_) if count > 1 => events.iter().for_each(|event| self.push_events(channel.clone(), &[event], shared)),
             Ok(_) => shared.metrics.dropped(Dropped::Unencodable, 1),
@@ -103,6 +109,7 @@ impl Outbound {
         if queue.items.len() >= shared.config.queue_messages_max || bytes > shared.config.queue_bytes_max {
             drop(queue);
             shared.metrics.dropped(Dropped::QueueFull, item.events());
+            item.fail("queue_full");
             return;
         }
         queue.bytes = bytes;
@@ -126,6 +133,7 @@ impl Outbound {
         let next = Queue { link: LinkNumber(queue.link.0 + 1), ..Queue::default() };
         let queue = std::mem::replace(&mut *queue, next);
         metrics.dropped(Dropped::Down, queue.items.iter().map(Outgoing::events).sum());
+        queue.items.into_iter().for_each(|item| item.fail("down"));
         self.emptied.notify_waiters();
     }
 
@@ -169,6 +177,22 @@ impl Outbound {
     }
 }
 
+/// For each event that belongs to a recorded trace, the span of its way to the server, and what stands in the message of it.
+fn spans_of(events: &[&RoomEvent]) -> (Vec<Span>, Vec<Traced>) {
+    let (mut spans, mut traced) = (Vec::new(), Vec::new());
+    for event in events {
+        let Some(trace) = &event.trace else { continue };
+        let mut span = hubbub_trace::child_of(trace, "bus.publish", Kind::Producer);
+        if let Some(context) = span.context() {
+            span.set("hubbub.room", event.room);
+            span.set("hubbub.seq", event.seq);
+            spans.push(span);
+            traced.push((event.seq, context));
+        }
+    }
+    (spans, traced)
+}
+
 /// Sorts events by room and hands on those of each, in order and not too many at once.
 pub(super) fn in_rooms(events: &[Arc<RoomEvent>], mut each: impl FnMut(RoomId, &[&RoomEvent])) {
     if let [event] = events {
@@ -193,6 +217,15 @@ impl Outgoing {
         match self.what {
             What::Message { events, .. } => events,
             What::GiveBack { .. } => 0,
+        }
+    }
+
+    /// It was not sent, or in vain.
+    fn fail(self, why: &'static str) {
+        if let What::Message { spans, .. } = self.what {
+            for mut span in spans {
+                span.fail(why);
+            }
         }
     }
 
@@ -295,6 +328,7 @@ fn send(
             Err(error) => {
                 sent.failed = events;
                 sent.error = Some(error);
+                batch.into_iter().for_each(|item| item.fail("failed"));
             }
         }
         sent
@@ -310,7 +344,10 @@ impl Sent {
                 item.sent_on = true;
                 self.moved.push((holder.to_owned(), item));
             }
-            None => self.failed += item.events(),
+            None => {
+                self.failed += item.events();
+                item.fail("refused");
+            }
         }
     }
 }

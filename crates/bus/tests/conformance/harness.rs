@@ -107,5 +107,5 @@ pub(crate) fn event(room: RoomId, seq: Seq) -> Arc<RoomEvent> {
         body: format!("message {seq} \u{1F44B}"),
     };
     let by = UserRef { id: UserId::new(), name: "ada".into() };
-    Arc::new(RoomEvent { room, seq, at: Timestamp::from_millis(1_767_323_045_678), by, data: data.into() })
+    Arc::new(RoomEvent { room, seq, at: Timestamp::from_millis(1_767_323_045_678), by, data: data.into(), trace: None })
 }

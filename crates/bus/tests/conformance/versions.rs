@@ -31,8 +31,14 @@ fn events() -> [RoomEvent; 2] {
         client_msg_id: serde_json::from_value("c-1".into()).unwrap(),
         body: "hello \u{1F44B}".into(),
     };
-    let event =
-        |seq, data| RoomEvent { room, seq, at: Timestamp::from_millis(1_767_323_045_678), by: by.clone(), data };
+    let event = |seq, data| RoomEvent {
+        room,
+        seq,
+        at: Timestamp::from_millis(1_767_323_045_678),
+        by: by.clone(),
+        data,
+        trace: None,
+    };
     [event(1, sent.into()), event(2, RoomEventData::MemberLeft(MemberLeft { user: by.clone() }))]
 }
 
@@ -50,8 +56,8 @@ fn the_first_release_is_read() {
 #[test]
 fn this_build_writes_what_the_first_release_reads() {
     let [sent, left] = events();
-    assert_eq!(envelope::encode_event(&sent, "instance").unwrap(), stored("event"));
-    assert_eq!(envelope::encode_events(&[&sent, &left], "instance").unwrap(), stored("events"));
+    assert_eq!(envelope::encode_events(&[&sent], "instance", &[]).unwrap(), stored("event"));
+    assert_eq!(envelope::encode_events(&[&sent, &left], "instance", &[]).unwrap(), stored("events"));
     assert_eq!(envelope::encode_pulse(4_711).unwrap(), stored("pulse"));
 }
 

@@ -23,6 +23,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hubbub_chat::Caller;
 use hubbub_protocol::value::Value;
 use hubbub_protocol::{Command, ErrorCode, Refusal, frame};
+use hubbub_trace::Entry;
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
@@ -32,6 +33,7 @@ use crate::context::{self, Context};
 use crate::dispatch;
 use crate::metrics::CommandOutcome;
 use crate::node::Node;
+use crate::traced::{self, Answered};
 
 /// A request and its answer take no longer than this.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -61,8 +63,32 @@ async fn note_route(route: Option<MatchedPath>, request: Request, next: Next) ->
     response
 }
 
-/// Serves one request.
+/// Serves one request, in the trace that it names.
 pub(super) async fn serve(node: Arc<Node>, request: http::Request<Incoming>) -> Response {
+    let given = traced::given(request.headers());
+    hubbub_trace::within(given, serve_within(node, request)).await
+}
+
+async fn serve_within(node: Arc<Node>, request: http::Request<Incoming>) -> Response {
+    let entry = Entry::begin("http.request", Instant::now());
+    let method = traced::method(request.method());
+    let response = route(node, request).await;
+    let status = response.status();
+    let answered = response.extensions().get::<Answered>().copied();
+    let refused = answered.and_then(|answered| answered.refused);
+    let failed = status.is_server_error().then(|| traced::failure(refused).unwrap_or("internal"));
+    entry.end(failed, |span| {
+        span.set("http.request.method", method);
+        span.set("http.response.status_code", u64::from(status.as_u16()));
+        if let Some(answered) = answered {
+            span.set("hubbub.cmd", answered.cmd);
+        }
+        traced::note_refusal(span, refused);
+    });
+    response
+}
+
+async fn route(node: Arc<Node>, request: http::Request<Incoming>) -> Response {
     if let Err(refusal) = identify::check_origin(&node, request.headers(), request.uri()) {
         return respond::refused(&refusal);
     }
@@ -132,19 +158,21 @@ async fn run(
     let context = Context { connection: None, session: None, user: None, command: cmd, room };
     let answering = pin!(async {
         match command(node, cmd, request, fields).await {
-            Ok(response) => (response, CommandOutcome::Ok),
+            Ok(response) => (response, CommandOutcome::Ok, None),
             Err((refusal, rate)) => {
                 let mut response = respond::refused(&refusal);
                 if let Some(rate) = rate {
                     respond::add_rate(response.headers_mut(), &rate);
                 }
                 let failed = refusal.code.http_status() >= 500;
-                (response, if failed { CommandOutcome::Failed } else { CommandOutcome::Refused })
+                let outcome = if failed { CommandOutcome::Failed } else { CommandOutcome::Refused };
+                (response, outcome, Some(refusal.code))
             }
         }
     });
-    let (response, outcome) = context.during(answering).await;
+    let (mut response, outcome, refused) = context.during(answering).await;
     node.metrics.commanded(cmd, outcome, started.elapsed().as_secs_f64());
+    response.extensions_mut().insert(Answered { cmd, refused });
     response
 }
 

@@ -9,6 +9,8 @@ use hubbub_chat::RateVerdict;
 use hubbub_protocol::{ErrorCode, Refusal, WireError};
 use serde::Serialize;
 
+use crate::traced::to_wire;
+
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
@@ -30,7 +32,7 @@ pub(crate) fn json<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Respo
 
 /// A refusal, with its status and `Retry-After`.
 pub(crate) fn refused(refusal: &Refusal) -> Response<Body> {
-    let error = refusal.to_wire();
+    let error = to_wire(refusal);
     // Its sentence may quote what a client wrote.
     tracing::debug!(trace = %error.trace, code = error.code, name = error.name, "refused over HTTP");
     let status = StatusCode::from_u16(refusal.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -47,7 +49,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Response<Body> {
 /// none for them.
 pub(crate) fn timed_out() -> Vec<u8> {
     let refusal = Refusal::new(ErrorCode::Malformed).because("The request did not come in time.");
-    let body = hubbub_protocol::Codec::Json.encode(&ErrorBody { err: &refusal.to_wire() });
+    let body = hubbub_protocol::Codec::Json.encode(&ErrorBody { err: &to_wire(&refusal) });
     let head = format!(
         "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: application/json\r\ncache-control: no-store\r\n\
          content-length: {}\r\n\r\n",

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Body;
 use http::header::{
@@ -14,6 +15,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hubbub_chat::Place;
 use hubbub_protocol::{Codec, ErrorCode, Refusal};
+use hubbub_trace::Entry;
 use hubbub_websocket::{ParserConfig, handshake};
 use hyper::body::{Body as _, Incoming};
 
@@ -24,6 +26,7 @@ use crate::metrics::{Handshake, is_of_identity};
 use crate::node::Node;
 use crate::proxies::Client;
 use crate::session::Proof;
+use crate::traced;
 
 /// Where WebSockets are.
 pub(super) const PATH: &str = "/v1/ws";
@@ -48,8 +51,29 @@ pub(super) struct Accepted {
     pub unauthenticated: Option<Unauthenticated>,
 }
 
-/// Answers an upgrade request.
+/// Answers an upgrade request, in the trace that it names.
 pub(super) async fn answer(
+    node: &Arc<Node>,
+    request: &Request<Incoming>,
+    client: Client,
+    knock: &Knock,
+) -> (Response<Body>, Option<Accepted>) {
+    let shaking = async {
+        let entry = Entry::begin("websocket.handshake", Instant::now());
+        let (response, accepted) = decide(node, request, client, knock).await;
+        let failed = response.status().is_server_error().then_some("unavailable");
+        entry.end(failed, |span| {
+            span.set("http.response.status_code", u64::from(response.status().as_u16()));
+            if let Some(accepted) = &accepted {
+                span.set("hubbub.codec", accepted.codec.subprotocol());
+            }
+        });
+        (response, accepted)
+    };
+    hubbub_trace::within(traced::given(request.headers()), shaking).await
+}
+
+async fn decide(
     node: &Arc<Node>,
     request: &Request<Incoming>,
     client: Client,

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use hubbub_protocol::{Codec, RoomEvent, RoomEventData, Seq};
 use hubbub_websocket::{Deflater, frame};
 
+use super::delivery::DeliverySpan;
 use crate::link::{Link, opcode};
 
 /// Payloads below this are not worth compressing: the saving is less than the work at the other end.
@@ -24,6 +25,7 @@ pub struct Frames {
     /// The event.
     pub event: Arc<RoomEvent>,
     forms: [OnceLock<Bytes>; FORMS],
+    delivery: Option<Box<DeliverySpan>>,
 }
 
 /// Which form a socket gets: codec and compression.
@@ -51,7 +53,13 @@ impl Frames {
     /// Frames of this event.
     #[must_use]
     pub fn new(event: Arc<RoomEvent>) -> Self {
-        Self { event, forms: Default::default() }
+        let delivery = DeliverySpan::begin(&event);
+        Self { event, forms: Default::default(), delivery }
+    }
+
+    /// Its delivery on this node, if that is recorded.
+    pub(super) fn delivery(&self) -> Option<&DeliverySpan> {
+        self.delivery.as_deref()
     }
 
     /// Its place in the room's order.

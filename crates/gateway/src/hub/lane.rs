@@ -163,6 +163,7 @@ impl Lane {
     pub fn queue(&self, frames: &[Arc<Frames>], room_subscribers: usize) -> Queued {
         let mut state = self.state.lock();
         if state.subscribers.is_empty() {
+            frames.iter().filter_map(|frames| frames.delivery()).for_each(|delivery| delivery.done(0));
             return Queued::Nothing;
         }
         state.pace.note(frames.len(), Instant::now());
@@ -215,7 +216,11 @@ impl Lane {
         metrics.deliveries.inc_by(delivered);
         let now = Timestamp::now();
         for frames in &frames {
-            metrics.delivery_seconds.observe(now.since(frames.event.at).as_secs_f64());
+            metrics.delivered(now.since(frames.event.at).as_secs_f64(), frames.event.trace.as_deref());
+            if let Some(delivery) = frames.delivery() {
+                let gets = |one: &&Subscriber| one.live_after < frames.seq() && frames.seq() <= one.ends_at;
+                delivery.done(subscribers.iter().filter(gets).count());
+            }
         }
     }
 }

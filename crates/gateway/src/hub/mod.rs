@@ -3,6 +3,7 @@
 //! Owns the registry of rooms, their repair and their retirement. Must never know what a command is, and never wait
 //! for a socket.
 
+mod delivery;
 mod epoch;
 pub mod frames;
 pub mod lane;

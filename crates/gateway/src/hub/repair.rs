@@ -65,13 +65,17 @@ impl Hub {
     }
 
     async fn repair(&self, room: &Arc<Room>, cause: Cause) {
+        let mut span = hubbub_trace::root("hub.repair");
+        span.set("hubbub.room", room.id);
+        span.set("hubbub.cause", cause.name());
+        let mut repaired = 0;
         if cause != Cause::Outage {
             tokio::time::sleep(SWAP_WAIT).await;
         }
         let mut backoff = BACKOFF_FIRST;
         while let Some(hole) = room.hole() {
             if room.is_idle() {
-                return;
+                break;
             }
             match self.chat.read_log(room.id, hole.after, PAGE).await {
                 // The bus spoke of what the log does not have: a database that was set back.
@@ -80,6 +84,7 @@ impl Hub {
                     let (delivered, _) = room.offer_all(events.into_iter().map(Arc::new), &self.delivery);
                     room.learn(head);
                     self.delivery.metrics.repairs(cause).inc_by(delivered as u64);
+                    repaired += delivered;
                     if delivered > 0 {
                         backoff = BACKOFF_FIRST;
                         continue;
@@ -92,6 +97,7 @@ impl Hub {
                 backoff = (backoff * 2).min(BACKOFF_LAST);
             }
         }
+        span.set("hubbub.events", repaired);
     }
 }
 

@@ -29,19 +29,24 @@ impl Hub {
             return;
         }
         let hub = Arc::clone(self);
+        let mut span = hubbub_trace::task("hub.replay");
+        span.set("hubbub.room", room.id);
+        span.set("hubbub.after", cursor);
         tokio::spawn(async move {
             let stop = hub.stop.clone();
-            stop.run_until_cancelled(hub.replay(&room, id, &link, cursor)).await;
+            let reached = stop.run_until_cancelled(hub.replay(&room, id, &link, cursor)).await;
+            span.set("hubbub.reached", reached.unwrap_or(cursor));
         });
     }
 
-    async fn replay(&self, room: &Arc<Room>, id: SubscriptionId, link: &Arc<Link>, mut cursor: Seq) {
+    /// Goes on until the subscription is live or over; how far the log was read for it.
+    async fn replay(&self, room: &Arc<Room>, id: SubscriptionId, link: &Arc<Link>, mut cursor: Seq) -> Seq {
         while room.is_replaying(id) && !room.is_dissolved() && link.outbox.closing().is_none() {
             let read = {
                 let _turn = link.replay_turn.lock().await;
                 link.outbox.drained().await;
                 if room.catch_up(id, link, cursor, &self.delivery.metrics) != CatchUp::TooOld {
-                    return;
+                    return cursor;
                 }
                 self.replay_page(room, id, link, cursor).await
             };
@@ -49,9 +54,10 @@ impl Hub {
                 Some(reached) if reached > cursor => cursor = reached,
                 // The store does not answer, or the bus spoke of what the log does not have.
                 Some(_) => tokio::time::sleep(RETRY).await,
-                None => return,
+                None => return cursor,
             }
         }
+        cursor
     }
 
     /// Pushes the next page of the log and says how far it reached; none when the subscription has ended.

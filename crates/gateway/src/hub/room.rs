@@ -219,7 +219,10 @@ impl Room {
         }
         // Lanes that were filled once stay, so their number tells nothing.
         let crowd = self.held.load(Ordering::Relaxed);
-        for lane in self.lanes.read().iter() {
+        let lanes = self.lanes.read();
+        let recorded = || frames.iter().filter_map(|frames| frames.delivery());
+        recorded().for_each(|delivery| delivery.expect(lanes.len() + 1));
+        for lane in lanes.iter() {
             match lane.queue(frames, crowd) {
                 Queued::Nothing => {}
                 Queued::Run => {
@@ -229,6 +232,7 @@ impl Room {
                 Queued::Full => lane.flush(&delivery.metrics),
             }
         }
+        recorded().for_each(|delivery| delivery.done(0));
     }
 
     /// A member who left hears of it as the last thing. True when there are live subscriptions to be taken out.

@@ -66,7 +66,7 @@ async fn a_room_that_was_huge_is_as_quick_as_any_small_one() {
     let event = |seq| {
         let id = MessageId::new();
         let data = MessageSent { id, client_msg_id: id.to_string().parse().unwrap(), body: "x".to_owned() };
-        Arc::new(RoomEvent { room: room.id, seq, at: Timestamp::now(), by: by.clone(), data: data.into() })
+        Arc::new(RoomEvent { room: room.id, seq, at: Timestamp::now(), by: by.clone(), data: data.into(), trace: None })
     };
     for events in [2..3, 3..403, 403..404] {
         room.offer_all(events.clone().map(event), &delivery);

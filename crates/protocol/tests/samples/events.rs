@@ -36,7 +36,7 @@ pub fn ready() -> SessionReady {
 }
 
 fn room_event(seq: u64, time: &str, data: impl Into<RoomEventData>) -> RoomEvent {
-    RoomEvent { room: general(), seq, at: at(time), by: ada(), data: data.into() }
+    RoomEvent { room: general(), seq, at: at(time), by: ada(), data: data.into(), trace: None }
 }
 
 pub fn room_events() -> Vec<(&'static str, RoomEvent)> {

@@ -50,7 +50,7 @@ pub fn at(text: &str) -> Timestamp {
 }
 
 pub fn trace() -> TraceId {
-    serde_json::from_value(Value::from("5f0c9a1b7e3d")).unwrap()
+    serde_json::from_value(Value::from("4bf92f3577b34da6a3ce929d0e0e4736")).unwrap()
 }
 
 pub fn epoch() -> hubbub_protocol::Epoch {

@@ -39,6 +39,7 @@ pub(super) fn run(loaded: &Loaded, purpose: Purpose, found: &mut Problems) {
     check.names();
     check.drain();
     check.proxies(purpose);
+    check.trace();
     if purpose == Purpose::Serve {
         check.tls_files();
     }
@@ -212,6 +213,12 @@ impl Check<'_> {
             let place = self.loaded.source(path);
             let message = "`drain.timeout` has to be longer than `drain.grace` and `drain.spread` together";
             self.found.problems.push(Problem::new(place, message));
+        }
+    }
+
+    fn trace(&mut self) {
+        if let Err((path, reason)) = crate::serve::traces::check(self.config) {
+            self.refuse(path, &reason);
         }
     }
 

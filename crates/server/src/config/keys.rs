@@ -402,4 +402,34 @@ pub(crate) static KEYS: &[Key] = &[
     .live(),
     key!(log.format, Kind::Choice(LogFormat::NAMES), "`auto`: pretty on a terminal, JSON elsewhere.")
         .flag("log-format"),
+    key!(
+        trace.otlp_url,
+        Kind::Url,
+        "Where spans are sent (OTLP over HTTP, protobuf): `http://` or `https://host:port`, then `/v1/traces` unless a path \
+         stands there. Without it nothing is traced. See docs/tracing.md."
+    ),
+    key!(
+        trace.otlp_headers,
+        Kind::List,
+        "Headers for the receiver, `name=value` each, such as the token that it wants."
+    )
+    .secret(),
+    key!(trace.ca_file, Kind::Path, "Authorities to trust for an `https` receiver, in PEM, in place of the system's."),
+    key!(
+        trace.sample_one_in,
+        COUNT,
+        "Of the commands and requests that name no trace (`traceparent`), one in so many is recorded; 1: all, 0: none. One \
+         that names a trace is recorded when its sender records it."
+    ),
+    key!(
+        trace.per_second_max,
+        COUNT,
+        "Over any second no more traces than this begin on this node, whatever clients ask for; 0: none."
+    ),
+    key!(
+        trace.slow,
+        DURATION,
+        "What takes longer, or fails with 90xxx, is recorded afterwards as one span if it was not from the start; 0: only \
+         what fails."
+    ),
 ];

@@ -57,6 +57,7 @@ pub(crate) struct Config {
     pub(crate) rebalance: RebalanceConfig,
     pub(crate) limits: Limits,
     pub(crate) log: Log,
+    pub(crate) trace: Trace,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -159,6 +160,18 @@ pub(crate) enum LogFormat {
 
 choice!(LogFormat { Auto = "auto", Pretty = "pretty", Json = "json" });
 
+#[derive(Clone, Debug)]
+pub(crate) struct Trace {
+    /// None: nothing is traced.
+    pub(crate) otlp_url: Option<String>,
+    /// `name=value` each.
+    pub(crate) otlp_headers: Vec<Secret>,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) sample_one_in: u64,
+    pub(crate) per_second_max: u64,
+    pub(crate) slow: Duration,
+}
+
 /// The folder of the default database and of everything that a node makes by itself.
 const DATA_FOLDER: &str = "data";
 
@@ -203,6 +216,14 @@ impl Default for Config {
             rebalance: RebalanceConfig::default(),
             limits: Limits::default(),
             log: Log { level: "info".to_owned(), repeats_max: 100, format: LogFormat::Auto },
+            trace: Trace {
+                otlp_url: None,
+                otlp_headers: Vec::new(),
+                ca_file: None,
+                sample_one_in: 1_000,
+                per_second_max: 100,
+                slow: Duration::from_secs(1),
+            },
         }
     }
 }

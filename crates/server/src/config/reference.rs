@@ -39,6 +39,7 @@ ops port shows what is in use; `hubbub_config_reload_success` is 0 while the new
 
 - Limits of frames, commands, heartbeats and outboxes hold for connections that begin after the change; rates, pages, bodies
   and subscriptions for the next command of everybody.
+- Trusted proxies, origins and what may be agreed to in a handshake hold for sockets that come after the change.
 - Nobody who is in is closed by a smaller limit; it counts for whoever comes next.
 - A drain that has begun goes on as it began.
 - The certificate and key of `tls.mode = \"files\"` are read again by themselves, also when the configuration stays as it is.

@@ -45,6 +45,9 @@ impl Form {
                 line.add_context(context, metadata);
             }
         });
+        if let Some(trace) = hubbub_trace::current().filter(|_| metadata.fields().field("trace").is_none()) {
+            line.text("trace", &trace.id());
+        }
         let has_node = metadata.fields().field("node").is_some();
         line.end(if has_node { None } else { self.node() })
     }

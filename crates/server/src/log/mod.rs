@@ -7,6 +7,7 @@ mod line;
 mod sampling;
 mod sink;
 
+use std::any::Any;
 use std::io::{IsTerminal as _, Write as _};
 use std::panic::PanicHookInfo;
 use std::sync::{Arc, OnceLock};
@@ -148,14 +149,29 @@ impl<S: Subscriber> Layer<S> for Lines {
 /// quote a body.
 fn tell_panic(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(tracing::field::display);
-    let reason = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("not told: it may quote a message");
+    let reason = reason_of(panic.payload());
     let thread = std::thread::current();
     tracing::error!(place, reason, thread = thread.name(), "a part of the node panicked");
+}
+
+fn reason_of(panic: &dyn Any) -> &'static str {
+    panic.downcast_ref::<&'static str>().copied().unwrap_or("not told: it may quote a message")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_quotes_nothing() {
+        let reason = |panics: fn(&str)| {
+            let body = std::hint::black_box("a body\u{e9}");
+            let panic = std::panic::catch_unwind(|| panics(body)).expect_err("it panics");
+            reason_of(&*panic)
+        };
+        assert_eq!(reason(|_| unreachable!()), "internal error: entered unreachable code");
+        assert_eq!(reason(|body| drop(body[..7].to_owned())), "not told: it may quote a message");
+    }
 
     #[test]
     fn foreign_crates_stay_at_warnings() {

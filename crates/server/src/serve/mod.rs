@@ -5,6 +5,7 @@
 mod parts;
 mod reload;
 mod signals;
+pub(crate) mod traces;
 mod waiting;
 
 use std::sync::Arc;
@@ -27,9 +28,13 @@ use crate::log::Log;
 use crate::{metrics, signing};
 use reload::Reload;
 use signals::Signals;
+use traces::Traces;
 
 /// What is kept of `drain.timeout` for the store and the bus to close.
 const CLOSING: Duration = Duration::from_secs(2);
+
+/// How long the last spans have to reach their receiver.
+const LAST_SPANS: Duration = Duration::from_secs(2);
 
 /// Makes `aws_lc_rs` the one provider of cryptography in this process. Called once, before anything speaks TLS.
 pub(crate) fn install_tls() {
@@ -117,6 +122,7 @@ struct Running {
     tokens: TokenConfig,
     store: Store,
     bus: Bus,
+    traces: Traces,
 }
 
 /// Opens everything in order. What can be refused without the database is refused before it is asked.
@@ -131,6 +137,7 @@ async fn start(
     let gateway_config = parts::gateway_config(config, &name);
     parts::make_data_folder(config)?;
     let tokens = signing::token_config(config)?;
+    let traces = Traces::start(config, &name, registry)?;
     let ops = Ops::bind(config.ops_listen);
     let ops = ops.map_err(|error| Failure::Refused(format!("cannot listen on {}: {error}", config.ops_listen)))?;
     let listening = Listening::bind(&gateway_config).map_err(|error| not_started(config, &error))?;
@@ -146,12 +153,12 @@ async fn start(
     let gateway = Gateway::start(gateway_config, listening, Arc::clone(&chat), registry, Arc::clone(health))
         .map_err(|error| not_started(config, &error))?;
     tracing::info!(node = name, listen = %gateway.address(), ops = %ops_address, "serving");
-    Ok(Running { name, gateway, chat, tokens, store, bus })
+    Ok(Running { name, gateway, chat, tokens, store, bus, traces })
 }
 
 impl Running {
     /// Drains, then closes what is below. Returns before `deadline`, whatever still hangs then.
-    async fn stop(&self, deadline: Instant) {
+    async fn stop(self, deadline: Instant) {
         let left = deadline.saturating_duration_since(Instant::now());
         let drained = timeout_at(deadline - CLOSING.min(left / 4), self.gateway.drain()).await;
         if drained.is_err() {
@@ -166,6 +173,7 @@ impl Running {
         if closed.await.is_err() {
             tracing::warn!("the store or the bus did not close within `drain.timeout`");
         }
+        self.traces.finish(deadline.min(Instant::now() + LAST_SPANS)).await;
     }
 }
 

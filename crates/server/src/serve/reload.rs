@@ -30,6 +30,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What is looked at of a file: no configuration and no key is longer.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
+/// The first reason to read it again: what has changed while the node started.
+const START: &str = "start";
+
 /// Reads the configuration again.
 pub(super) struct Reload {
     given: Given,
@@ -39,8 +42,8 @@ pub(super) struct Reload {
     hang_up: Signal,
     figures: Figures,
     files: Vec<PathBuf>,
-    /// What the files held when they were read last.
-    seen: u64,
+    /// What the files held when they were read last; none: before the start, and it may have taken long.
+    seen: Option<u64>,
 }
 
 /// A configuration that was read, with everything that files hold.
@@ -75,7 +78,7 @@ impl Reload {
         registry: &Registry,
     ) -> prometheus::Result<Self> {
         let files = files(&given, &loaded);
-        let (seen, figures) = (content(&files), Figures::register(registry)?);
+        let (seen, figures) = (None, Figures::register(registry)?);
         Ok(Self { given, current: loaded, tokens: node.tokens.clone(), log, hang_up, figures, files, seen })
     }
 
@@ -92,7 +95,7 @@ impl Reload {
             let reading = tokio::task::spawn_blocking(move || read(&given, &current, files)).await;
             let outcome = match reading {
                 Ok(Reading { outcome, files, seen }) => {
-                    (self.files, self.seen) = (files, seen);
+                    (self.files, self.seen) = (files, Some(seen));
                     outcome
                 }
                 Err(error) => Err(Refused::Other(error.to_string())),
@@ -110,6 +113,9 @@ impl Reload {
 
     /// Resolves when there is a reason to read the configuration again, with its name.
     async fn cause(&mut self) -> &'static str {
+        if self.seen.is_none() {
+            return START;
+        }
         let mut changed = None;
         loop {
             tokio::select! {
@@ -119,10 +125,11 @@ impl Reload {
             let files = self.files.clone();
             // A file system that hangs must not hold up a worker.
             let Ok(now) = tokio::task::spawn_blocking(move || content(&files)).await else { continue };
-            if now != self.seen && changed == Some(now) {
+            let is_new = Some(now) != self.seen;
+            if is_new && changed == Some(now) {
                 return "file";
             }
-            changed = (now != self.seen).then_some(now);
+            changed = is_new.then_some(now);
         }
     }
 
@@ -138,8 +145,11 @@ impl Reload {
         health.show_config(shown);
         let keys_changed = std::mem::replace(&mut self.tokens, tokens) != self.tokens;
         let before = std::mem::replace(&mut self.current, next);
-        self.figures.read(!changes.at_once.is_empty() || keys_changed, waiting.len());
-        self.tell(cause, &changes, &before, keys_changed);
+        let has_changed = keys_changed || !changes.at_once.is_empty();
+        if has_changed || !waiting.is_empty() || cause != START {
+            self.figures.read(has_changed, waiting.len());
+            self.tell(cause, &changes, &before, keys_changed);
+        }
         Ok(())
     }
 

@@ -19,7 +19,7 @@ const SECRETS: &str = "/run/secrets/hubbub/";
 const FILES: [(&str, &str); 3] = [
     ("database-url", "postgres://hubbub:secret@db/hubbub\n"),
     ("redis-url", "redis://:secret@redis:6379\n"),
-    ("token-secret", SECRET),
+    ("auth-token-secret", SECRET),
 ];
 
 fn kubernetes() -> PathBuf {
@@ -230,7 +230,7 @@ fn the_schema_knows_the_keys_of_the_binary_and_the_chart_its_secrets() {
     for (name, value) in schema["$defs"]["config"]["properties"].as_object().expect("properties") {
         match value["properties"].as_object() {
             Some(group) => known.extend(group.keys().map(|key| format!("{name}.{key}"))),
-            None => drop(known.insert(name.clone())),
+            None => known.extend([name.clone()]),
         }
     }
     for path in &known {
@@ -240,8 +240,11 @@ fn the_schema_knows_the_keys_of_the_binary_and_the_chart_its_secrets() {
     for (path, _) in keys.iter().filter(|(_, secret)| *secret) {
         assert!(config.contains(&format!("\"{path}\"")), "_config.tpl: the secret `{path}` cannot be given");
     }
-    let missing: Vec<&str> =
-        keys.iter().map(|(path, _)| *path).filter(|path| !known.contains(*path) && !config.contains(path_end(path))).collect();
+    let missing: Vec<&str> = keys
+        .iter()
+        .map(|(path, _)| *path)
+        .filter(|path| !known.contains(*path) && !config.contains(path_end(path)))
+        .collect();
     assert!(missing.is_empty(), "neither in the schema nor written by the chart: {missing:?}");
 }
 

@@ -153,6 +153,7 @@ fn decide(append: &Append, message: &MessageSent, at: Timestamp, row: &Row) -> O
             at,
             by: append.by.clone(),
             data: append.data.clone(),
+            trace: None,
         };
         Outcome::Appended(Appended::Committed(Arc::new(event)))
     };

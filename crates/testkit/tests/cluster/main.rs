@@ -9,4 +9,6 @@ mod messages;
 mod moving;
 mod nothing_written;
 mod oddities;
+mod otlp;
 mod rebalance;
+mod traces;

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -27,12 +26,10 @@ pub(super) struct Talker {
 }
 
 impl Talker {
-    /// Signs on at this port of this machine and joins the room.
-    pub(super) fn start(program: &Path, port: &str, user: &str, password: &str, room: &str) -> Result<Self> {
-        let mut command = Command::new(program);
-        command.args(["chat", "--json", "--insecure", "--user", user, "--room", room, "--url"]);
-        command.arg(format!("wss://localhost:{port}")).env("HUBBUB_PASSWORD", password);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("cannot start hubbub")?;
+    /// Starts the client and waits until it has joined its room.
+    pub(super) fn start(mut command: Command) -> Result<Self> {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("cannot start the client")?;
         let (input, output) = child.stdin.take().zip(child.stdout.take()).context("the client has no pipes")?;
         let (sender, lines) = channel();
         std::thread::spawn(move || {

@@ -9,6 +9,9 @@ use serde_json::Value;
 /// Grafana's grid has so many columns.
 const COLUMNS: u64 = 24;
 
+/// Variables that Grafana fills in by itself.
+const BUILT_IN: [&str; 2] = ["__rate_interval", "__range"];
+
 /// A place on the grid: left, top, width, height.
 type Place = (u64, u64, u64, u64);
 
@@ -97,7 +100,7 @@ fn targets(panel: &Value, variables: &BTreeSet<String>) -> Vec<String> {
             rest.chars().take_while(|sign| sign.is_ascii_alphanumeric() || *sign == '_').collect::<String>()
         });
         complaints.extend(
-            used.filter(|name| name != "__rate_interval" && !variables.contains(name))
+            used.filter(|name| !BUILT_IN.contains(&name.as_str()) && !variables.contains(name))
                 .map(|name| format!("there is no variable ${name}")),
         );
     }

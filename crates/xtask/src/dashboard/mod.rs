@@ -51,9 +51,7 @@ fn compose(source: &str) -> Result<Value> {
         let title = text_of(row, "title")?;
         let position = json!({ "x": 0, "y": top, "w": COLUMNS, "h": 1 });
         let id = panels.len() + 1;
-        panels.push(
-            json!({ "id": id, "type": "row", "title": title, "collapsed": false, "gridPos": position, "panels": [] }),
-        );
+        panels.push(json!({ "id": id, "type": "row", "title": title, "collapsed": false, "gridPos": position, "panels": [] }));
         top += 1;
         let (mut left, mut height) = (0, 0);
         for panel in tables(row, "panel").with_context(|| format!("row `{title}`"))? {
@@ -74,66 +72,75 @@ fn compose(source: &str) -> Result<Value> {
 
 /// A panel without its place: how wide and high it is, and what Grafana calls it.
 fn draw(panel: &Table) -> Result<(u64, u64, Value)> {
-    let known = ["title", "about", "kind", "unit", "width", "queries"];
+    let known = ["title", "about", "kind", "unit", "width", "legend", "queries"];
     if let Some(unknown) = panel.keys().find(|key| !known.contains(&key.as_str())) {
         bail!("`{unknown}` is not known");
     }
-    let kind = panel.get("kind").map_or(Ok("lines"), |kind| kind.as_str().context("`kind` is text"))?;
+    let kind = choice(panel, "kind", &["lines", "areas", "stat"])?;
+    let is_right = choice(panel, "legend", &["bottom", "right"])? == "right";
     let width = match panel.get("width").map(toml::Value::as_integer) {
         None => WIDTH,
         Some(width) => width.and_then(|width| u64::try_from(width).ok()).context("`width` is a number")?,
     };
     ensure!((1..=COLUMNS).contains(&width), "`width` is 1 to {COLUMNS}");
-    let mut targets = Vec::new();
-    for (index, query) in
-        panel.get("queries").and_then(toml::Value::as_array).context("no `queries`")?.iter().enumerate()
-    {
-        let pair: Option<Vec<&str>> = query.as_array().and_then(|pair| pair.iter().map(toml::Value::as_str).collect());
-        let Some([legend, query]) = pair.as_deref() else { bail!("a query is [legend, PromQL]") };
-        targets.push(json!({
-            "refId": char::from(b'A' + u8::try_from(index).context("too many queries")?).to_string(),
-            "datasource": source_of_figures(),
-            "expr": expand(query),
-            "legendFormat": legend,
-            "instant": kind == "stat",
-            "range": kind != "stat",
-        }));
-    }
-    let mut drawn = json!({
+    let (kind_of_panel, height, custom, options) = match kind {
+        "stat" => ("stat", STAT_HEIGHT, json!({}), stat()),
+        _ => ("timeseries", HEIGHT, lines(kind == "areas"), around(is_right)),
+    };
+    let drawn = json!({
+        "type": kind_of_panel,
         "title": text_of(panel, "title")?,
         "description": text_of(panel, "about")?,
         "datasource": source_of_figures(),
-        "targets": targets,
+        "targets": targets(panel, kind == "stat")?,
+        "fieldConfig": { "defaults": { "unit": text_of(panel, "unit")?, "min": 0, "custom": custom }, "overrides": [] },
+        "options": options,
     });
-    let unit = text_of(panel, "unit")?;
-    let height = match kind {
-        "stat" => {
-            drawn["type"] = "stat".into();
-            drawn["fieldConfig"] = json!({ "defaults": { "unit": unit, "min": 0 }, "overrides": [] });
-            drawn["options"] =
-                json!({ "colorMode": "none", "graphMode": "none", "reduceOptions": { "calcs": ["lastNotNull"] } });
-            STAT_HEIGHT
-        }
-        "lines" | "areas" => {
-            let stacked = kind == "areas";
-            let custom = json!({
-                "fillOpacity": if stacked { 25 } else { 0 },
-                "lineWidth": 1,
-                "showPoints": "never",
-                "spanNulls": false,
-                "stacking": { "mode": if stacked { "normal" } else { "none" } },
-            });
-            drawn["type"] = "timeseries".into();
-            drawn["fieldConfig"] = json!({ "defaults": { "unit": unit, "min": 0, "custom": custom }, "overrides": [] });
-            drawn["options"] = json!({
-                "legend": { "displayMode": "list", "placement": "bottom" },
-                "tooltip": { "mode": "multi", "sort": "desc" },
-            });
-            HEIGHT
-        }
-        other => bail!("`kind` is lines, areas or stat, not `{other}`"),
-    };
     Ok((width, height, drawn))
+}
+
+fn targets(panel: &Table, is_newest_alone: bool) -> Result<Vec<Value>> {
+    let queries = panel.get("queries").and_then(toml::Value::as_array).context("no `queries`")?;
+    let mut targets = Vec::new();
+    for (query, name) in queries.iter().zip('A'..='Z') {
+        let pair: Option<Vec<&str>> = query.as_array().and_then(|pair| pair.iter().map(toml::Value::as_str).collect());
+        let Some([legend, query]) = pair.as_deref() else { bail!("a query is [legend, PromQL]") };
+        targets.push(json!({
+            "refId": name,
+            "datasource": source_of_figures(),
+            "expr": expand(query),
+            "legendFormat": legend,
+            "instant": is_newest_alone,
+            "range": !is_newest_alone,
+        }));
+    }
+    ensure!(targets.len() == queries.len(), "too many queries");
+    Ok(targets)
+}
+
+fn stat() -> Value {
+    json!({ "colorMode": "none", "graphMode": "none", "reduceOptions": { "calcs": ["lastNotNull"] } })
+}
+
+/// Points are shown where there are few, or what lasted for a moment would not be seen.
+fn lines(is_stacked: bool) -> Value {
+    json!({
+        "fillOpacity": if is_stacked { 25 } else { 0 },
+        "lineWidth": 1,
+        "showPoints": "auto",
+        "spanNulls": false,
+        "stacking": { "mode": if is_stacked { "normal" } else { "none" } },
+    })
+}
+
+/// Long names stand beside the lines, in a table with the newest values.
+fn around(is_right: bool) -> Value {
+    let legend = if is_right {
+        json!({ "displayMode": "table", "placement": "right", "showLegend": true, "calcs": ["lastNotNull"] })
+    } else {
+        json!({ "displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": [] })
+    };
+    json!({ "legend": legend, "tooltip": { "mode": "multi", "sort": "desc" } })
 }
 
 /// What stands around the panels: variables, the time shown, alerts as marks.
@@ -193,14 +200,19 @@ fn text_of<'a>(table: &'a Table, key: &str) -> Result<&'a str> {
     Ok(text)
 }
 
+/// One of a few words; the first of them unless said.
+fn choice<'a>(table: &'a Table, key: &str, words: &[&'a str]) -> Result<&'a str> {
+    let Some(value) = table.get(key) else { return Ok(words[0]) };
+    let known = value.as_str().filter(|value| words.contains(value));
+    known.with_context(|| format!("`{key}` is one of {}", words.join(", ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn panel(more: &str) -> String {
-        format!(
-            "[[row]]\ntitle = 'Row'\n[[row.panel]]\ntitle = 'T'\nabout = 'A'\nunit = 's'\nqueries = [['l', 'up{{@, a=\"b\"}}[@]']]\n{more}\n"
-        )
+        format!("[[row]]\ntitle = 'Row'\n[[row.panel]]\ntitle = 'T'\nabout = 'A'\nunit = 's'\nqueries = [['l', 'up{{@, a=\"b\"}}[@]']]\n{more}\n")
     }
 
     #[test]
@@ -208,11 +220,7 @@ mod tests {
         let more = "[[row.panel]]\ntitle = 'U'\nabout = 'A'\nunit = 's'\nwidth = 17\nqueries = []";
         let dashboard = compose(&panel(more)).expect("composed");
         assert_eq!(dashboard["panels"][1]["gridPos"], json!({ "x": 0, "y": 1, "w": 8, "h": 8 }));
-        assert_eq!(
-            dashboard["panels"][2]["gridPos"],
-            json!({ "x": 0, "y": 9, "w": 17, "h": 8 }),
-            "no room on the right"
-        );
+        assert_eq!(dashboard["panels"][2]["gridPos"], json!({ "x": 0, "y": 9, "w": 17, "h": 8 }), "no room on the right");
         let query = &dashboard["panels"][1]["targets"][0];
         assert_eq!(query["expr"], format!("up{{{SELECTED}, a=\"b\"}}[{INTERVAL}]"));
         assert_eq!(query["legendFormat"], "l");
@@ -222,7 +230,8 @@ mod tests {
     fn what_is_wrong_in_the_short_form_is_told_with_its_panel() {
         for (more, complaint) in [
             ("colour = 'red'", "`colour` is not known"),
-            ("kind = 'pie'", "lines, areas or stat"),
+            ("kind = 'pie'", "one of lines, areas, stat"),
+            ("legend = 'top'", "one of bottom, right"),
             ("width = 25", "1 to 24"),
         ] {
             let error = format!("{:#}", compose(&panel(more)).expect_err(more));

@@ -16,6 +16,9 @@ pub(super) const VERSION: &str = "v3.19.0";
 
 const MODULE: &str = "helm.sh/helm/v3/cmd/helm";
 
+/// A Helm that was built by hand takes itself for one of 1.20; no template asks for the version.
+const KUBERNETES: &str = "1.34.0";
+
 /// Where Go is installed when it is not on the search path.
 const GO: &str = "/usr/local/go/bin/go";
 
@@ -53,15 +56,17 @@ impl<'a> Helm<'a> {
     /// `helm lint --strict` with these values.
     pub(super) fn lint(&self, values: &Path) -> Result<()> {
         let chart = self.project.path(CHART);
-        self.read(Command::new(&self.program).arg("lint").arg("--strict").arg(chart).arg("--values").arg(values))
-            .map(drop)
+        let mut command = Command::new(&self.program);
+        command.args(["lint", "--strict", "--kube-version", KUBERNETES]).arg(chart).arg("--values").arg(values);
+        self.read(&mut command).map(drop)
     }
 
     /// Everything that the chart makes of these values, hooks included. The error is what Helm said.
     pub(super) fn template(&self, values: &Path) -> Result<String> {
         let chart = self.project.path(CHART);
         let mut command = Command::new(&self.program);
-        command.args(["template", RELEASE]).arg(chart).args(["--namespace", RELEASE, "--values"]).arg(values);
+        command.args(["template", RELEASE]).arg(chart).args(["--kube-version", KUBERNETES, "--namespace", RELEASE]);
+        command.arg("--values").arg(values);
         self.read(&mut command)
     }
 

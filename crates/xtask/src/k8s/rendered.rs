@@ -106,7 +106,7 @@ fn plant_files(rendered: &Rendered, text: &str, folder: &Path) -> Result<()> {
         ("redis-url", if text.contains("ca_file") { "rediss+cluster://r:6379" } else { "redis://r:6379" }),
         ("redis-publish-urls", "rediss://a:6379,rediss://b:6379"),
         ("redis-sentinel-password", "secret"),
-        ("token-secret", "0123456789abcdef0123456789abcdef"),
+        ("auth-token-secret", "0123456789abcdef0123456789abcdef"),
         ("tls.crt", ""),
         ("tls.key", ""),
     ] {

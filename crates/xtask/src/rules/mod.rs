@@ -76,7 +76,8 @@ fn check_queries(project: &Project, queries: &[(String, String)]) -> Result<()> 
 
 /// A query as it is when everything was chosen.
 fn fill_in(query: &str) -> String {
-    query.replace("$__rate_interval", "1m").replace("$namespace", ".*").replace("$job", ".*").replace("$node", ".*")
+    let query = query.replace("$__rate_interval", "1m").replace("$__range", "1h");
+    ["$namespace", "$job", "$node"].iter().fold(query, |query, variable| query.replace(variable, ".*"))
 }
 
 /// The names of the runbook's pages.

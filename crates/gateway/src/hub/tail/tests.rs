@@ -12,7 +12,7 @@ use crate::hub::frames::Frames;
 fn event(seq: Seq) -> Arc<RoomEvent> {
     let sent = MessageSent { id: MessageId::new(), client_msg_id: "c".parse().unwrap(), body: seq.to_string() };
     let by = UserRef { id: UserId::new(), name: "ada".into() };
-    Arc::new(RoomEvent { room: RoomId::new(), seq, at: Timestamp::now(), by, data: sent.into() })
+    Arc::new(RoomEvent { room: RoomId::new(), seq, at: Timestamp::now(), by, data: sent.into(), trace: None })
 }
 
 fn seqs(frames: &[Arc<Frames>]) -> Vec<Seq> {

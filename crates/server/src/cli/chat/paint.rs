@@ -86,7 +86,7 @@ mod tests {
     fn event(data: impl Into<RoomEventData>, name: &str) -> RoomEvent {
         let by = UserRef { id: UserId::new(), name: name.into() };
         let at = Timestamp::from_millis(1_767_323_045_678);
-        RoomEvent { room: RoomId::new(), seq: 1, at, by, data: data.into() }
+        RoomEvent { room: RoomId::new(), seq: 1, at, by, data: data.into(), trace: None }
     }
 
     fn message(body: &str) -> MessageSent {

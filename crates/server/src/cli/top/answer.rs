@@ -73,7 +73,6 @@ pub(super) struct Connection {
     pub(super) outbox_bytes: u64,
     pub(super) closing: bool,
     pub(super) last_command: Option<LastCommand>,
-    pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
 }
 
@@ -137,7 +136,6 @@ pub(super) struct ErrorsPage {
 pub(super) struct Complaint {
     pub(super) at: String,
     pub(super) level: String,
-    pub(super) module: String,
     pub(super) message: String,
     pub(super) fields: String,
     pub(super) times: u64,

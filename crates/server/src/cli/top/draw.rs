@@ -42,7 +42,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &State, view: &View, now: Durat
     }
     frame.render_widget(Paragraph::new(foot_line(view)), foot);
     if view.help {
-        help(frame);
+        help(frame, body);
     }
 }
 
@@ -55,18 +55,11 @@ fn foot_line(view: &View) -> Line<'static> {
         Page::Nodes => "↑↓ choose  Enter detail  s sort  / filter  ? help  q quit",
         Page::Node(_) => "↑↓ scroll  Tab next list  s sort  / filter  Esc back  ? help  q quit",
     };
-    let mut parts = vec![Span::styled(keys, style(Tone::Faint))];
-    if !view.filter.is_empty() {
-        parts.push(Span::styled(format!("  filter: {}", view.filter), style(Tone::Doubtful)));
-    }
-    Line::from(parts)
+    let filter = if view.filter.is_empty() { String::new() } else { format!("filter: {}  ", view.filter) };
+    Line::from(vec![Span::styled(filter, style(Tone::Doubtful)), Span::styled(keys, style(Tone::Faint))])
 }
 
-fn help(frame: &mut Frame<'_>) {
-    let area = frame.area();
-    let height = u16::try_from(HELP.len()).unwrap_or(u16::MAX).saturating_add(2).min(area.height);
-    let top = area.height.saturating_sub(height) / 2;
-    let area = Rect { y: area.y + top, height, ..area };
+fn help(frame: &mut Frame<'_>, area: Rect) {
     frame.render_widget(Clear, area);
     let title = Line::styled("hubbub top: any key goes back", style(Tone::Strong));
     let lines = [title, Line::default()].into_iter().chain(HELP.iter().map(|line| Line::raw(*line)));

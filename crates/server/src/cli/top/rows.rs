@@ -5,7 +5,7 @@
 use super::answer::{Complaint, Connection, Lease, NodePage, Room};
 use super::state::{Condition, NodeRow, Totals};
 use super::table::{Cell, Column, Tone, figures, names, words};
-use super::units::{NONE, age, bytes, latency, percent, short};
+use super::units::{NONE, age, brief, bytes, latency, percent, short};
 
 /// Delivery slower than this at p99 is pointed out, in seconds.
 const SLOW_DELIVERY: f64 = 0.25;
@@ -14,7 +14,7 @@ const SLOW_DELIVERY: f64 = 0.25;
 const BUSY: f64 = 0.8;
 
 pub(super) const NODES: &[Column] = &[
-    names("node"),
+    names("node", 0),
     words("state", 8),
     figures("conns", 6),
     figures("new/s", 5),
@@ -22,32 +22,31 @@ pub(super) const NODES: &[Column] = &[
     figures("dlv/s", 6),
     figures("p99", 6),
     figures("outbox", 6),
-    figures("cpu", 4),
+    figures("cpu", 5),
     figures("rss", 5),
     words("deps", 5),
 ];
 
 pub(super) const SLOW: &[Column] = &[
     words("user", 0),
-    words("node", 9),
-    figures("id", 7),
+    names("node", 8),
+    figures("id", 6),
     words("address", 15),
     figures("outbox", 6),
     figures("age", 6),
-    words("last command", 17),
+    words("last command", 19),
 ];
 
 pub(super) const ROOMS: &[Column] =
-    &[words("room", 0), words("node", 12), figures("followers", 9), figures("head", 9), figures("waiting", 7)];
+    &[words("room", 0), names("node", 12), figures("followers", 9), figures("head", 9), figures("waiting", 7)];
 
 pub(super) const CONNECTIONS: &[Column] = &[
-    figures("id", 7),
+    figures("id", 6),
     words("user", 0),
     words("address", 15),
-    words("over", 7),
+    words("over", 6),
     figures("outbox", 6),
-    figures("in", 5),
-    figures("out", 5),
+    figures("sent", 5),
     figures("rooms", 5),
     figures("age", 6),
     words("last command", 13),
@@ -56,13 +55,14 @@ pub(super) const CONNECTIONS: &[Column] = &[
 pub(super) const NODE_ROOMS: &[Column] =
     &[words("room", 0), figures("followers", 9), figures("replaying", 9), figures("head", 9), figures("waiting", 7)];
 
-pub(super) const LEASES: &[Column] = &[names("node"), words("state", 8), figures("sessions", 8), words("instance", 32)];
+pub(super) const LEASES: &[Column] =
+    &[names("node", 0), words("state", 8), figures("sessions", 8), words("instance", 32)];
 
 pub(super) const ERRORS: &[Column] = &[words("at", 8), words("level", 5), figures("times", 5), words("what", 0)];
 
 pub(super) fn node(row: &NodeRow<'_>) -> Vec<Cell> {
     let state = match row.gone_for {
-        Some(gone) => format!("gone {}", age(u64::try_from(gone.as_millis()).unwrap_or(u64::MAX))),
+        Some(gone) => format!("gone {}", brief(gone)),
         None => row.condition.word().to_owned(),
     };
     let live = row.live();
@@ -180,9 +180,8 @@ pub(super) fn connection(connection: &Connection) -> Vec<Cell> {
         connection.id.to_string().into(),
         user(connection),
         connection.address.as_str().into(),
-        if connection.closing { Cell::new("closing", Tone::Doubtful) } else { over.into() },
+        if connection.closing { Cell::new("closes", Tone::Doubtful) } else { over.into() },
         Cell::new(bytes(connection.outbox_bytes), slow),
-        bytes(connection.bytes_in).into(),
         bytes(connection.bytes_out).into(),
         connection.subscriptions.to_string().into(),
         age(connection.age_ms).into(),
@@ -219,6 +218,6 @@ pub(super) fn complaint(complaint: &Complaint) -> Vec<Cell> {
         Cell::new(at, Tone::Faint),
         Cell::new(complaint.level.as_str(), tone),
         short(complaint.times as f64).into(),
-        format!("{} {} [{}]", complaint.message, complaint.fields, complaint.module).into(),
+        format!("{} {}", complaint.message, complaint.fields).into(),
     ]
 }

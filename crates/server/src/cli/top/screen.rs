@@ -86,3 +86,16 @@ pub(super) fn keys() -> mpsc::Receiver<Event> {
     });
     keys
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_gives_the_terminal_back() {
+        give_back_on_panic();
+        IS_OPEN.store(true, Ordering::Release);
+        std::panic::catch_unwind(|| panic!("a panic of this test")).expect_err("it panics");
+        assert!(!IS_OPEN.load(Ordering::Acquire));
+    }
+}

@@ -3,6 +3,9 @@
 //! Knows neither terminal nor node, so that a screen and a script are shown the same lines. Must never let a cell reach
 //! beyond its column, nor a sign through that would move a terminal's cursor.
 
+/// The column that takes what room there is has this much at least; what does not fit is cut from the end of the line.
+const ROOM_MIN: usize = 10;
+
 /// How a cell is meant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) enum Tone {
@@ -64,9 +67,9 @@ pub(super) const fn figures(title: &'static str, width: usize) -> Column {
     Column { title, width, side: Side::Right }
 }
 
-/// The names that take what room there is.
-pub(super) const fn names(title: &'static str) -> Column {
-    Column { title, width: 0, side: Side::LeftByEnd }
+/// Names of nodes, such as those of pods.
+pub(super) const fn names(title: &'static str, width: usize) -> Column {
+    Column { title, width, side: Side::LeftByEnd }
 }
 
 /// The titles of columns, as a row.
@@ -77,7 +80,7 @@ pub(super) fn titles(columns: &[Column]) -> Vec<Cell> {
 /// A row in a line of this width: its parts, padding included, one for each column.
 pub(super) fn line(columns: &[Column], row: &[Cell], width: usize) -> Vec<Cell> {
     let fixed: usize = columns.iter().map(|column| column.width).sum();
-    let room = width.saturating_sub(fixed + columns.len().saturating_sub(1));
+    let room = width.saturating_sub(fixed + columns.len().saturating_sub(1)).max(ROOM_MIN);
     let last = columns.len().saturating_sub(1);
     let cells = columns.iter().zip(row).enumerate();
     cells
@@ -122,15 +125,11 @@ mod tests {
 
     #[test]
     fn a_line_has_its_width_whatever_the_cells_hold() {
-        let columns = [names("node"), words("state", 8), figures("conns", 6)];
+        let columns = [names("node", 0), words("state", 8), figures("conns", 6)];
         let text = |row: [&str; 3], width| plain(&line(&columns, &row.map(Cell::from), width));
         assert_eq!(text(["node-1", "ready", "1,203"], 30), "node-1         ready     1,203");
-        assert_eq!(text(["hubbub-7c9d8b7f6d-x2x4q", "unavailable", "7"], 24), "…d-x2x4q unavail…      7");
+        assert_eq!(text(["hubbub-7c9d8b7f6d-x2x4q", "unavailable", "7"], 24), "…f6d-x2x4q unavail…      7");
         assert_eq!(text(["a\u{1b}[2J", "b\n", "c"], 30), "a·[2J          b·            c");
-        assert_eq!(
-            text(["node-1", "ready", "1"], 3),
-            " ready         1",
-            "a terminal that is too narrow cuts the rest"
-        );
+        assert_eq!(text(["node-1", "ready", "1"], 3), "node-1     ready         1", "who draws cuts the rest");
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn page(name: &str, deliveries: u64) -> Value {
     json!({
         "node": name, "instance": format!("run-of-{name}"), "version": "0.1.0", "status": "ready", "degraded": [],
         "uptime_ms": 7_500_000, "connections": 1_203, "rooms": 12, "outbox_bytes": 0, "rss_bytes": 88_080_384,
-        "counters": { "deliveries": deliveries, "commands": deliveries / 10, "connects": 1_250, "cpu_seconds": deliveries / 1_000 },
+        "counters": { "deliveries": deliveries, "commands": deliveries / 10, "connects": 1_250, "cpu_seconds": deliveries as f64 / 16_000.0 },
         "delivery": { "count": deliveries, "sum": 1.0, "buckets": [[0.001, 0], [0.01, fast], [1.0, deliveries]] },
         "bus": { "shared": true, "up": true, "lag_ms": 0.42 }, "store": { "up": true },
     })
@@ -59,7 +59,7 @@ fn two_looks_make_rates() {
     assert!(state.rows(at(10))[0].rates.is_none(), "one look makes none");
     state.take(look("a:1", 12, page("north", 5_000), |_| {}));
     let rates = state.rows(at(12))[0].rates.expect("rates");
-    assert_eq!((rates.deliveries, rates.commands, rates.connects, rates.cpu), (2_000.0, 200.0, 0.0, Some(2.0)));
+    assert_eq!((rates.deliveries, rates.commands, rates.connects, rates.cpu), (2_000.0, 200.0, 0.0, Some(0.125)));
     let (p50, p99) = (rates.p50.expect("p50"), rates.p99.expect("p99"));
     assert!(p50 < 0.01 && (0.009..=0.011).contains(&p99), "{p50} {p99}");
     // A node that was started anew counts from 0.

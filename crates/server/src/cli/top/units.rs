@@ -2,6 +2,8 @@
 //!
 //! Must never be read back: what a program reads stands in the JSON.
 
+use std::time::Duration;
+
 /// Shown where there is no figure.
 pub(super) const NONE: &str = "–";
 
@@ -51,6 +53,17 @@ pub(super) fn age(millis: u64) -> String {
     }
 }
 
+/// A span by its largest unit, in at most three columns up to 99 days: `45s`, `2m`, `3h`, `12d`.
+pub(super) fn brief(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..86_400 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
 /// A share of one core.
 pub(super) fn percent(share: f64) -> String {
     format!("{:.0}%", share * 100.0)
@@ -82,6 +95,10 @@ mod tests {
         assert_eq!(latencies, ["0µs", "850µs", "4.2ms", "250ms", "1.3s", "10s"]);
         let ages = [900, 45_000, 125_000, 11_100_000, 1_051_200_000].map(age);
         assert_eq!(ages, ["0s", "45s", "2m05s", "3h05m", "12d04h"]);
+        assert_eq!(
+            [45, 125, 11_100, 1_051_200].map(|seconds| brief(Duration::from_secs(seconds))),
+            ["45s", "2m", "3h", "12d"]
+        );
         assert_eq!([0.0, 0.124, 1.2].map(percent), ["0%", "12%", "120%"]);
     }
 }

@@ -67,7 +67,14 @@ pub(crate) async fn events(
                     // The reason may quote a body, and it goes to the log: the place is enough to find the row.
                     .map_err(|_| sqlx::Error::Decode(format!("event {seq} of room {room} cannot be read").into()))?;
                 let by = UserRef { id: UserId::from_uuid(by), name: name.into() };
-                events.push(RoomEvent { room, seq: seq.unsigned_abs(), at: Timestamp::from_millis(at), by, data });
+                events.push(RoomEvent {
+                    room,
+                    seq: seq.unsigned_abs(),
+                    at: Timestamp::from_millis(at),
+                    by,
+                    data,
+                    trace: None,
+                });
             }
             _ => return Err(sqlx::Error::Decode("an incomplete row of the log".into())),
         }

@@ -30,7 +30,7 @@ actions = { typing_per_second = 10, read_per_second = 10, page_per_second = 5 }
 const PEOPLE: u32 = 400;
 
 /// Low enough that some of them meet it.
-const SENDS_PER_MINUTE: &str = "12";
+const SENDS_PER_MINUTE: &str = "6";
 
 const BEFORE: Duration = Duration::from_secs(30);
 const FROZEN: Duration = Duration::from_secs(10);
@@ -41,6 +41,9 @@ const LOAD_LIMIT: Duration = Duration::from_secs(300);
 /// A point every so often, and the interval of rates that fits a scrape a second.
 const STEP: &str = "1";
 const RATE_INTERVAL: &str = "5s";
+
+/// The time shown: longer than it takes.
+const RANGE: &str = "10m";
 
 /// Plays it and writes the page.
 pub(crate) async fn run(root: &Path, out: &Path) -> Result<()> {
@@ -153,7 +156,7 @@ fn legend(format: &str, labels: &Value) -> String {
 
 /// A query as it is when everything was chosen.
 fn fill_in(query: &str) -> String {
-    let query = query.replace("$__rate_interval", RATE_INTERVAL);
+    let query = query.replace("$__rate_interval", RATE_INTERVAL).replace("$__range", RANGE);
     ["$namespace", "$job", "$node"].iter().fold(query, |query, variable| query.replace(variable, ".*"))
 }
 

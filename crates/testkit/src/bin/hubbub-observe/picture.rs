@@ -11,6 +11,10 @@ const LINE: u64 = 36;
 /// Left free between panels.
 const GAP: u64 = 14;
 
+/// Longer names are ids of rooms; so much of them is shown.
+const NAME_CHARS_MAX: usize = 30;
+const SHOWN_OF_IDS: usize = 6;
+
 /// A curve and its name in the legend.
 pub(crate) struct Curve {
     pub(crate) name: String,
@@ -85,10 +89,16 @@ fn chart(panel: &Panel, width: f64, height: f64) -> String {
                 }
             }
         }
-        let series = Series::new(&curve.name, points);
+        let series = Series::new(&shortened(&curve.name), points);
         chart = chart.with(if panel.is_stacked { series.filled() } else { series });
     }
     chart.svg()
+}
+
+/// Ids would leave no room for the lines: their ends differ, their beginnings are times.
+fn shortened(name: &str) -> String {
+    let end = name.char_indices().rev().nth(SHOWN_OF_IDS - 1).map_or(0, |(at, _)| at);
+    if name.chars().count() > NAME_CHARS_MAX { format!("…{}", &name[end..]) } else { name.to_owned() }
 }
 
 /// How Grafana's unit is written, and what its values are multiplied with for it.
@@ -124,6 +134,12 @@ mod tests {
         let page = page(&[panel(true, &[0.5, 0.25, f64::NAN])]);
         assert!(page.contains("left: 480px; top: 36px; width: 466px"), "{page}");
         assert!(page.contains("250 ms") && page.contains("Send &lt;p99&gt;"), "{page}");
+    }
+
+    #[test]
+    fn long_names_are_shown_by_their_ends() {
+        assert_eq!(shortened("01a200aa-c4ea-724b-9972-2206cdaca540"), "…aca540");
+        assert_eq!(shortened("127.0.0.1:17233"), "127.0.0.1:17233");
     }
 
     #[test]

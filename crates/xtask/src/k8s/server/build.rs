@@ -28,7 +28,7 @@ const DEFINITIONS: [(&str, &[&str]); 4] = [
         ],
     ),
     (
-        "sigs.k8s.io/gateway-api@v1.7.0",
+        "sigs.k8s.io/gateway-api@v1.6.3",
         &[
             "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml",
             "config/crd/standard/gateway.networking.k8s.io_tlsroutes.yaml",

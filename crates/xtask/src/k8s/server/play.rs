@@ -56,7 +56,7 @@ impl Play<'_> {
         ensure!(!nodes_before, "nodes were made while the database was being migrated");
         self.cluster.until("three ready nodes", || {
             self.make_ready(usize::MAX)?;
-            Ok(self.is_rolled_out(REPLICAS)?)
+            self.is_rolled_out(REPLICAS)
         })?;
         println!("  installed: the migration first, then {REPLICAS} nodes");
         Ok(())
@@ -71,7 +71,7 @@ impl Play<'_> {
             most = most.max(nodes.len());
             fewest_ready = fewest_ready.min(nodes.iter().filter(|pod| pod.ready).count());
             self.make_ready(1)?;
-            Ok(self.is_rolled_out(REPLICAS)?)
+            self.is_rolled_out(REPLICAS)
         })?;
         ensure!(most == REPLICAS + 1, "{most} pods at a time, not {}", REPLICAS + 1);
         ensure!(fewest_ready == REPLICAS, "only {fewest_ready} ready pods at a time, not {REPLICAS}");

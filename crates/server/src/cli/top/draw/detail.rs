@@ -57,6 +57,9 @@ fn title(page: &NodePage, address: &str) -> Line<'static> {
 
 fn state_line(page: &NodePage) -> Line<'static> {
     let mut words = page.status.clone();
+    if !page.degraded.is_empty() {
+        words.push_str(&format!(", without {}", page.degraded.join(", ")));
+    }
     let reasons = [("waits for ", &page.waiting_for), ("refuses newcomers: ", &page.refuses)];
     for (what, reason) in reasons.into_iter().filter_map(|(what, reason)| Some((what, reason.as_ref()?))) {
         words.push_str(&format!(", {what}{reason}"));

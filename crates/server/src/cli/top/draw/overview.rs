@@ -18,14 +18,14 @@ use super::super::units::age;
 use super::super::view::View;
 use super::{row, style, titles};
 
-/// What the two lists below the nodes need at least, titles included.
+/// What the two lists below the nodes need at least, titles included; in little room the nodes come first.
 const LISTS_ROWS_MIN: u16 = 8;
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, now: Duration) {
     let nodes = view.nodes(state.rows(now));
     // Title, head, sum and an empty line stand beside the nodes.
     let wanted = u16::try_from(nodes.len()).unwrap_or(u16::MAX).saturating_add(4);
-    let most = area.height.saturating_sub(LISTS_ROWS_MIN).max(6);
+    let most = area.height.saturating_sub(LISTS_ROWS_MIN).max(area.height / 3 * 2);
     let rows = [Constraint::Length(wanted.min(most)), Constraint::Fill(1), Constraint::Fill(1)];
     let [upper, slow, large] = Layout::vertical(rows).areas(area);
     let shown: HashSet<String> = nodes.iter().map(|node| node.name.clone()).collect();

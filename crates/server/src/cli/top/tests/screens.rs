@@ -106,7 +106,7 @@ fn a_node_that_is_gone_shows_what_was_known_last() {
 #[test]
 fn little_room_cuts_and_never_breaks() {
     let state = cluster();
-    for (width, height) in [(80, 24), (60, 15), (40, 10), (20, 5), (10, 2), (1, 1), (200, 60)] {
+    for (width, height) in [(80, 24), (60, 15), (60, 14), (40, 10), (20, 5), (10, 2), (1, 1), (200, 60)] {
         let mut view = View::default();
         drawn(&state, &view, width, height);
         press(&mut view, &state, &[KeyCode::Enter, KeyCode::PageDown, KeyCode::Char('?')]);
@@ -124,7 +124,7 @@ fn the_bar_stays_on_its_node_and_in_sight() {
         state.take(look(&format!("10.0.0.{node}:1"), 1, page(&format!("node-{node:02}"), 1), |_| {}));
     }
     let mut view = View::default();
-    (0..29).for_each(|_| drop(press(&mut view, &state, &[KeyCode::Down])));
+    press(&mut view, &state, &[KeyCode::Down; 29]);
     assert!(drawn(&state, &view, 80, 24).contains("▸node-29"));
     state.take(look("10.0.1.1:1", 1, page("a-new-one", 1), |_| {}));
     assert!(drawn(&state, &view, 80, 24).contains("▸node-29"), "others come and go");
@@ -147,7 +147,8 @@ fn keys_sort_filter_and_end() {
     assert!(first(&view).ends_with("bbbbb"), "the largest outbox first");
     let type_text = |view: &mut View, text: &str| {
         press(view, &state, &[KeyCode::Char('/')]);
-        text.chars().for_each(|sign| drop(press(view, &state, &[KeyCode::Char(sign)])));
+        let keys: Vec<KeyCode> = text.chars().map(KeyCode::Char).collect();
+        press(view, &state, &keys);
         press(view, &state, &[KeyCode::Enter]);
     };
     type_text(&mut view, "GONE");

@@ -1,0 +1,24 @@
+//! Hubbub's traces: which commands are recorded, their spans, and the way to an OTLP receiver.
+//!
+//! Owns sampling and the one [`Tracer`] of the process. Without one every function here does next to nothing, and
+//! [`Span`]s are empty. Must never hold a body, a token or a password, and never make anybody wait for a receiver.
+
+mod current;
+mod entry;
+#[cfg(feature = "otlp")]
+mod export;
+mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
+#[cfg(feature = "otlp")]
+mod post;
+mod span;
+mod tracer;
+
+pub use current::{current, id, recorded, within};
+pub use entry::Entry;
+#[cfg(feature = "otlp")]
+pub use export::{Export, ExportConfig, ExportError, HeaderFault, read_headers};
+pub use metrics::{METRICS, Metrics};
+pub use span::{Kind, Span, Value, child, child_of, root, task};
+pub use tracer::{Sampling, is_on};
