@@ -19,6 +19,6 @@ pub use current::{current, id, recorded, within};
 pub use entry::Entry;
 #[cfg(feature = "otlp")]
 pub use export::{Export, ExportConfig, ExportError, HeaderFault, read_headers};
-pub use metrics::Metrics;
+pub use metrics::{METRICS, Metrics};
 pub use span::{Kind, Span, Value, child, child_of, root, task};
 pub use tracer::{Sampling, is_on};

@@ -2,7 +2,20 @@
 //!
 //! Must never have a label with unbounded values.
 
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use hubbub_metrics::{Metric, few, metrics};
+use prometheus::{IntCounter, Registry};
+
+metrics! {
+    /// What is told of tracing.
+    pub METRICS:
+    static EXPORTED = Metric::counter(
+        "hubbub_trace_spans_exported_total", "Spans that the OTLP receiver took.",
+        "Whether traces arrive; 0 where nothing is traced.");
+    static DROPPED = Metric::counter(
+        "hubbub_trace_spans_dropped_total", "Spans that did not reach the OTLP receiver.",
+        "`queue_full`: the receiver is too slow; `export`: it is gone, or refuses. The node goes on.")
+        .by(&[few("reason", || vec!["queue_full", "export"])]);
+}
 
 /// Spans that went out, and those that did not.
 #[derive(Clone, Debug)]
@@ -21,11 +34,8 @@ impl Metrics {
     /// # Errors
     /// When a name is registered already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let exported = IntCounter::new("hubbub_trace_spans_exported_total", "Spans that the OTLP receiver took.")?;
-        let dropped = Opts::new("hubbub_trace_spans_dropped_total", "Spans that did not reach the OTLP receiver.");
-        let dropped = IntCounterVec::new(dropped, &["reason"])?;
-        registry.register(Box::new(exported.clone()))?;
-        registry.register(Box::new(dropped.clone()))?;
+        let exported = EXPORTED.count(registry)?;
+        let dropped = DROPPED.counts(registry)?;
         let [dropped_full, dropped_export] =
             ["queue_full", "export"].map(|reason| dropped.with_label_values(&[reason]));
         Ok(Self { exported, dropped_full, dropped_export })

@@ -26,7 +26,7 @@ metrics! {
 }
 
 /// Parts of the house, in the order of the reference, each with its title and its metrics.
-pub(crate) fn declared() -> [(&'static str, Vec<&'static Metric>); 5] {
+pub(crate) fn declared() -> [(&'static str, Vec<&'static Metric>); 6] {
     let process = [BUILD, process::METRICS, runtime::METRICS, allocator::METRICS, disk::METRICS];
     let operation = [crate::serve::RELOAD_METRICS, crate::log::METRICS];
     [
@@ -35,6 +35,7 @@ pub(crate) fn declared() -> [(&'static str, Vec<&'static Metric>); 5] {
         ("Bus", hubbub_bus::METRICS.to_vec()),
         ("Process", process.concat()),
         ("Configuration and log", operation.concat()),
+        ("Traces", hubbub_trace::METRICS.to_vec()),
     ]
 }
 

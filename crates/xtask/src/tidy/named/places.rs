@@ -16,10 +16,11 @@ const SOURCE: &str = "crates/gateway/src/";
 const LISTENERS: [&str; 2] = ["listen", "ops_listen"];
 
 /// Ports of programs that a cluster stands beside.
-const OTHER_PORTS: [(u32, &str); 16] = [
+const OTHER_PORTS: [(u32, &str); 17] = [
     (53, "DNS"),
     (80, "HTTP"),
     (443, "HTTPS"),
+    (2019, "Caddy's own"),
     (3000, "Grafana"),
     (4317, "OTLP over gRPC"),
     (4318, "OTLP over HTTP"),
@@ -118,7 +119,7 @@ fn number(text: &str) -> Option<u32> {
 }
 
 /// The ports that a line names as such.
-fn ports(line: &str) -> Vec<u32> {
+fn ports(line: &str) -> BTreeSet<u32> {
     let behind = |start: &str| -> Vec<u32> {
         line.match_indices(start).filter_map(|(at, start)| number(&line[at + start.len()..])).collect()
     };
@@ -136,18 +137,18 @@ fn ports(line: &str) -> Vec<u32> {
 /// The templates of all routes, as the source says them.
 fn routes(tree: &Tree) -> Vec<&str> {
     let sources = tree.texts().filter(|(path, _)| path.starts_with(SOURCE) && path.ends_with(".rs"));
-    let literals = sources.flat_map(|(_, text)| [".route(\"", "const PATH: &str = \""].map(|start| (text, start)));
-    literals.flat_map(|(text, start)| text.split(start).skip(1).filter_map(|rest| rest.split('"').next())).collect()
+    let calls = sources.flat_map(|(_, text)| [".route(", "const PATH: &str ="].map(|start| (text, start)));
+    // The literal stands on the next line where the call is long.
+    let literals = calls.flat_map(|(text, start)| {
+        text.split(start).skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
+    });
+    literals.collect()
 }
 
 /// Every path in a line whose first part is that of a route, or a common mistake.
 fn paths<'a>(line: &'a str, firsts: &'a BTreeSet<&str>) -> impl Iterator<Item = &'a str> {
     line.match_indices('/').filter_map(|(at, _)| {
-        // `docs/metrics` and `//metrics` are no paths of ours; `host:9443/metrics` is one.
-        let before = line[..at].chars().next_back();
-        if before.is_some_and(|before| before.is_ascii_alphabetic() || "/._-~})*".contains(before))
-            && !line[at..].starts_with("/v1/")
-        {
+        if !begins(&line[..at]) && !line[at..].starts_with("/v1/") {
             return None;
         }
         let rest = &line[at..];
@@ -157,6 +158,15 @@ fn paths<'a>(line: &'a str, firsts: &'a BTreeSet<&str>) -> impl Iterator<Item = 
         let first = path.split('/').nth(1)?;
         (firsts.contains(first) || COMMON_MISTAKES.contains(&first)).then_some(path)
     })
+}
+
+/// Whether a path may begin behind this: `docs/metrics` and `//metrics` are none of ours, `host:9443/metrics` is one.
+fn begins(before: &str) -> bool {
+    let host = before.trim_end_matches(|last: char| last.is_ascii_digit());
+    if host.len() < before.len() {
+        return host.ends_with(':');
+    }
+    !before.ends_with(|last: char| last.is_ascii_alphabetic() || "/._-~})*".contains(last))
 }
 
 /// Whether a path is one of this route, or the beginning of it.
@@ -180,7 +190,7 @@ mod tests {
             ),
             (
                 "crates/gateway/src/ops.rs",
-                ".route(\"/readyz\", x).route(\"/metrics\", x).route(\"/debug/rooms/{room}\", x)\n",
+                ".route(\"/readyz\", x).route(\"/metrics\", x).route(\n    \"/debug/rooms/{room}\", x)\n",
             ),
             ("crates/gateway/src/http/upgrade.rs", "pub(super) const PATH: &str = \"/v1/ws\";\n"),
             (path, text),

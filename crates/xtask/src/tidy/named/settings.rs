@@ -14,6 +14,9 @@ const REFERENCE: &str = "docs/configuration.md";
 /// What all variables begin with.
 const PREFIX: &str = "HUBBUB_";
 
+/// What Kubernetes gives to every container beside a service of this name.
+const OF_KUBERNETES: &str = "HUBBUB_SERVICE_HOST";
+
 /// Where names that nothing reads stand on purpose: the tests of what is said about them.
 const ABOUT_MISTAKES: [&str; 2] = ["crates/server/src/config/", "crates/server/tests/"];
 
@@ -28,6 +31,7 @@ pub(in crate::tidy) fn unknown_variables(tree: &Tree) -> Vec<Violation> {
     };
     let mut known: BTreeSet<String> = keys.iter().map(|key| variable(key)).collect();
     known.extend(read_by_programs(tree));
+    known.insert(OF_KUBERNETES.to_owned());
     let mut violations = Vec::new();
     for (path, text) in files(tree).filter(|(path, _)| *path != REFERENCE) {
         for (line, content) in lines(text) {
