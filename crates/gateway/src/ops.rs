@@ -256,7 +256,6 @@ async fn drain(State(health): State<Arc<Health>>, headers: HeaderMap) -> Respons
 
 async fn metrics(State(health): State<Arc<Health>>, headers: HeaderMap) -> Response {
     let Ok(turn) = Arc::clone(&health.scrapes).acquire_owned().await else { return shown_not() };
-    let is_open = openmetrics::is_accepted(&headers);
     // Summing over all connections takes milliseconds when they are many, so probes are not kept waiting by it.
     let shown = tokio::task::spawn_blocking(move || {
         let _turn = turn;

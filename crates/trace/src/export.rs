@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::metrics::Metrics;
 use crate::otlp::{self, Sender};
 use crate::post::Receiver;
-use crate::span::Open;
+use crate::span::Boxed;
 use crate::tracer::{self, QUEUE_SPANS_MAX, Sampling, Tracer};
 
 /// Spans of one request.
@@ -151,7 +151,7 @@ struct Exporter {
     receiver: Receiver,
     sender: Sender,
     metrics: Metrics,
-    spans: mpsc::Receiver<Box<Open>>,
+    spans: mpsc::Receiver<Boxed>,
     complained: Option<Instant>,
 }
 
@@ -180,7 +180,7 @@ impl Exporter {
     }
 
     /// Waits for a span and then a little for others; true when the end was asked for meanwhile.
-    async fn gather(&mut self, batch: &mut Vec<Box<Open>>, ended: &mut oneshot::Receiver<()>) -> bool {
+    async fn gather(&mut self, batch: &mut Vec<Boxed>, ended: &mut oneshot::Receiver<()>) -> bool {
         let collect = async {
             if self.spans.recv_many(batch, BATCH_SPANS_MAX).await == 0 {
                 return;
@@ -201,7 +201,7 @@ impl Exporter {
     }
 
     /// Posts a batch, once: a receiver that was down misses it, and memory does not grow. False when it was in vain.
-    async fn send(&mut self, batch: Vec<Box<Open>>) -> bool {
+    async fn send(&mut self, batch: Vec<Boxed>) -> bool {
         let count = batch.len() as u64;
         let body = otlp::encode(&self.sender, batch);
         let error = match timeout(POST_TIMEOUT, self.receiver.post(body)).await {

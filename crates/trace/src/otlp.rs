@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use prost::Message as _;
 
-use crate::span::{Kind, Open, Value};
+use crate::span::{Boxed, Kind, Open, Value};
 
 /// W3C trace flags: sampled. What else OTLP has in the flags is not known here and left at 0.
 const SAMPLED: u32 = 1;
@@ -27,7 +27,7 @@ pub(crate) struct Sender {
 }
 
 /// The request with these spans, in protobuf.
-pub(crate) fn encode(sender: &Sender, spans: Vec<Box<Open>>) -> Vec<u8> {
+pub(crate) fn encode(sender: &Sender, spans: Vec<Boxed>) -> Vec<u8> {
     let text = |text: &str| Value::Id(text.to_owned());
     let attributes = [
         ("service.name", Value::Word("hubbub")),

@@ -65,10 +65,13 @@ macro_rules! ids {
 }
 ids!(RoomId, UserId, MessageId, SessionId, IpAddr);
 
+/// A span on its way out: one pointer wherever it waits.
+pub(crate) type Boxed = Box<Open>;
+
 /// Something that takes time. It ends, and is queued for export, when it is dropped.
 #[derive(Default)]
 #[must_use]
-pub struct Span(Option<Box<Open>>);
+pub struct Span(Option<Boxed>);
 
 /// A span that is recorded.
 pub(crate) struct Open {

@@ -10,7 +10,7 @@ use rand::RngExt as _;
 use tokio::sync::mpsc;
 
 use crate::metrics::Metrics;
-use crate::span::Open;
+use crate::span::Boxed;
 
 /// Spans that wait for the exporter; a few hundred bytes each. Beyond it they are dropped and counted.
 #[cfg(feature = "otlp")]
@@ -34,13 +34,13 @@ pub struct Sampling {
 pub(crate) struct Tracer {
     pub(crate) sampling: Sampling,
     admission: Admission,
-    queue: mpsc::Sender<Box<Open>>,
+    queue: mpsc::Sender<Boxed>,
     metrics: Metrics,
 }
 
 impl Tracer {
     #[cfg(feature = "otlp")]
-    pub(crate) fn new(sampling: Sampling, queue: mpsc::Sender<Box<Open>>, metrics: Metrics) -> Self {
+    pub(crate) fn new(sampling: Sampling, queue: mpsc::Sender<Boxed>, metrics: Metrics) -> Self {
         Self { sampling, admission: Admission::of(sampling.per_second_max), queue, metrics }
     }
 
@@ -59,7 +59,7 @@ impl Tracer {
     }
 
     /// Queues a span that has ended.
-    pub(crate) fn take(&self, span: Box<Open>) {
+    pub(crate) fn take(&self, span: Boxed) {
         if self.queue.try_send(span).is_err() {
             self.metrics.dropped_full.inc();
         }

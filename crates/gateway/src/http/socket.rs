@@ -100,7 +100,7 @@ pub(crate) async fn serve(node: Arc<Node>, mut tcp: TcpStream, address: IpAddr, 
             // A peer that fails or never ends its TLS handshake is simply closed: nothing could be read by it.
             tokio::select! {
                 accepted = accepting => match accepted {
-                    Ok(stream) => return serve_http(node, stream, peer).await,
+                    Ok(stream) => serve_http(node, stream, peer).await,
                     // Whoever goes away without a word only looked whether somebody listens.
                     Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
                     Err(_) => node.metrics.handshake(Handshake::TlsFailed),
