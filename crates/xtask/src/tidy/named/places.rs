@@ -70,6 +70,9 @@ pub(in crate::tidy) fn unknown_ports(tree: &Tree) -> Vec<Violation> {
     violations
 }
 
+/// Where a receiver of traces listens (OTLP/HTTP): not a path of ours.
+const OTHER_PATH: &str = "/v1/traces";
+
 /// Paths that no listener answers.
 pub(in crate::tidy) fn unknown_paths(tree: &Tree) -> Vec<Violation> {
     let routes = routes(tree);
@@ -81,12 +84,16 @@ pub(in crate::tidy) fn unknown_paths(tree: &Tree) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (path, text) in files(tree) {
         for (line, content) in lines(text) {
-            for found in paths(content, &firsts).filter(|found| !routes.iter().any(|route| fits(route, found))) {
+            for found in paths(content, &firsts).filter(|found| is_unknown(&routes, found)) {
                 violations.push(Violation::new(path, line, format!("no listener answers `{found}`")));
             }
         }
     }
     violations
+}
+
+fn is_unknown(routes: &[&str], path: &str) -> bool {
+    path != OTHER_PATH && !routes.iter().any(|route| fits(route, path))
 }
 
 /// The defaults of our listeners.
