@@ -40,6 +40,8 @@ impl Level {
             Self::Unit => &[
                 ("crates/protocol", "hubbub-protocol"),
                 ("crates/websocket", "hubbub-websocket"),
+                ("crates/metrics", "hubbub-metrics"),
+                ("crates/trace", "hubbub-trace"),
                 ("crates/chat", "hubbub-chat"),
                 ("crates/client", "hubbub-client"),
                 ("crates/server", "hubbub"),

@@ -113,9 +113,7 @@ impl Reload {
 
     /// Resolves when there is a reason to read the configuration again, with its name.
     async fn cause(&mut self) -> &'static str {
-        if self.seen.is_none() {
-            return START;
-        }
+        let at_rest = if self.seen.is_none() { START } else { "file" };
         let mut changed = None;
         loop {
             tokio::select! {
@@ -127,7 +125,7 @@ impl Reload {
             let Ok(now) = tokio::task::spawn_blocking(move || content(&files)).await else { continue };
             let is_new = Some(now) != self.seen;
             if is_new && changed == Some(now) {
-                return "file";
+                return at_rest;
             }
             changed = is_new.then_some(now);
         }

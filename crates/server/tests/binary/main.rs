@@ -4,7 +4,6 @@
 
 mod commands;
 mod compose;
-mod deployed;
 mod draining;
 mod keeping;
 mod kubernetes;
