@@ -17,6 +17,7 @@
   "redisPublishUrls" "redis.publish_urls"
   "redisSentinelPassword" "redis.sentinel_password"
   "tokenSecret" "auth.token_secret"
+  "tokenSecretOther" "auth.token_secret_other"
   "traceOtlpHeaders" "trace.otlp_headers"
 -}}
 {{- $demo := dict -}}
@@ -51,10 +52,10 @@
 {{- range list "tls" "database" "redis" "auth" "limits" "trace" -}}
 {{- if not (get $config .) }}{{ $_ := set $config . dict }}{{ end -}}
 {{- end -}}
-{{- $proxied := or .Values.ingress.enabled (and .Values.gateway.enabled (eq .Values.gateway.kind "HTTPRoute")) -}}
+{{- $proxied := or (eq .Values.tls.mode "off") .Values.ingress.enabled (and .Values.gateway.enabled (eq .Values.gateway.kind "HTTPRoute")) -}}
 {{- $isCounted := or (hasKey $config.limits "connections_per_address") $config.proxy -}}
 {{- if and $proxied (not $isCounted) -}}
-{{- /* Everybody comes from the proxy's addresses. */ -}}
+{{- /* Everybody comes from the addresses of the proxy, which is there too when the nodes have no TLS themselves. */ -}}
 {{- $_ := set $config.limits "connections_per_address" 0 -}}
 {{- end -}}
 {{- $_ := set $config.tls "mode" .Values.tls.mode -}}

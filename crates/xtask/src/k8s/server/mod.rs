@@ -22,6 +22,9 @@ const ETCD: Program = Program { name: "etcd", packages: "etcd-server" };
 /// Where the chart goes, and where the ops port may be reached from.
 const NAMESPACES: [&str; 2] = ["hubbub", "monitoring"];
 
+/// Said by 1.34 of every headless Service: it looks for an affinity after it has filled in the default itself.
+const UNFOUNDED: &str = "spec.SessionAffinity is ignored for headless services";
+
 /// Builds, starts, checks, plays, stops.
 pub(super) fn run(project: &Project, helm: &Helm<'_>, combinations: &[Rendered]) -> Result<()> {
     tools::ensure(project, &[ETCD])?;
@@ -51,7 +54,8 @@ fn dry_run(cluster: &Cluster, combinations: &[Rendered]) -> Result<()> {
     for Rendered { name, text, .. } in combinations {
         let apply = ["apply", "--server-side", "--dry-run=server", "--namespace", NAMESPACES[0], "-f", "-"];
         let said = cluster.kubectl_with(&apply, text)?;
-        ensure!(!said.stderr.contains("Warning"), "{name}: {}", said.stderr);
+        let warning = said.stderr.lines().find(|line| line.contains("Warning") && !line.contains(UNFOUNDED));
+        ensure!(warning.is_none(), "{name}: {}", said.stderr);
         objects += said.stdout.lines().count();
     }
     println!("  {objects} objects of {} combinations accepted without a warning", combinations.len());
