@@ -83,7 +83,9 @@ const DELIVERY: Price = price(4.32e-6, "bench fanout, a quiet room: 4.3 µs");
 const MESSAGE: Price = price(80e-6, "bench fanout, many rooms: 10 × (12.3 − 4.3) µs");
 /// `PostgreSQL`'s processor for one message, where few are written at a time.
 const MESSAGE_POSTGRES: Price = price(88e-6, "bench fanout, many rooms: 10 × 8.8 µs");
-/// Redis's processor for one message.
+/// The nodes of the measurements of a message, each of which heard all of them.
+const MEASURED_NODES: f64 = 2.0;
+/// Redis's processor for one message that two nodes hear.
 const MESSAGE_REDIS: Price = price(12e-6, "bench fanout, many rooms: 10 × 1.2 µs");
 /// A node's processor for one connect with token and subscription.
 const ACCEPT_TLS: Price = price(255e-6, "bench accept, TLS: 255 µs");
@@ -234,7 +236,7 @@ pub fn plan(workload: &Workload) -> Plan {
         format!("{} connections, with a node gone; {}; {}", units::short(held), connection.source, SUBSCRIPTION.source),
     );
     rows.extend(storm(workload, held, working));
-    rows.extend(behind(workload, &load));
+    rows.extend(behind(workload, &load, nodes.count));
     Plan { workload: *workload, nodes: nodes.count, rows }
 }
 
@@ -288,7 +290,10 @@ fn storm(workload: &Workload, held: f64, others: f64) -> Option<Row> {
 const ACCEPTS_PER_SECOND: f64 = 2_000.0;
 
 /// What stands behind the nodes, and between them and people.
-fn behind(workload: &Workload, load: &Load) -> Vec<Row> {
+fn behind(workload: &Workload, load: &Load, nodes: f64) -> Vec<Row> {
+    // Listeners that lie anywhere: so many nodes have one of them.
+    let hearing = nodes * (1.0 - (1.0 - 1.0 / nodes).powf(workload.listeners));
+    let published = load.messages * hearing.max(1.0);
     let stored = STORED.amount + 2.0 * workload.body_bytes;
     let kept = load.messages * HOUR * workload.hours_per_day * workload.days;
     let frame = EVENT.amount + workload.body_bytes;
@@ -313,7 +318,12 @@ fn behind(workload: &Workload, load: &Load) -> Vec<Row> {
                 STORED.source
             ),
         ),
-        row("Redis, processors, busy", load.messages * MESSAGE_REDIS.amount, "cores", MESSAGE_REDIS.source.to_owned()),
+        row(
+            "Redis, processors, busy",
+            load.messages * MESSAGE_REDIS.amount * (hearing / MEASURED_NODES).max(1.0),
+            "cores",
+            format!("{} for two nodes; {} messages out a second", MESSAGE_REDIS.source, units::short(published)),
+        ),
         row("Redis, memory", load.connections * CONNECTION_REDIS.amount, "bytes", CONNECTION_REDIS.source.to_owned()),
         row("network to people", load.deliveries * frame, "bytes_per_second", EVENT.source.to_owned()),
     ]

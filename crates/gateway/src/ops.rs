@@ -47,7 +47,8 @@ use crate::scrape;
 /// Connections at a time: probes and scrapers are few.
 const CONNECTIONS_MAX: usize = 64;
 
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long whoever connects may take to ask: who says nothing must not keep probes from their answers.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long an answer may wait for somebody who does not read it: a place that is held for ever would be missed by probes.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -223,6 +224,8 @@ async fn accept(listener: TcpListener, router: Router) {
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIMEOUT)
+                // A place for each question and not for each asker.
+                .keep_alive(false)
                 .serve_connection(TokioIo::new(Patient::new(tcp, WRITE_TIMEOUT)), service);
             // A probe that goes away early is not worth a word.
             served.await.ok();

@@ -5,7 +5,7 @@
 mod validity;
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,6 +20,9 @@ use crate::config::TlsMode;
 
 /// How often files are looked at.
 const RELOAD_EVERY: Duration = Duration::from_secs(2);
+
+/// No chain and no key is longer.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// TLS sessions kept for resumption by id (TLS 1.2); TLS 1.3 and tickets need no memory here.
 const SESSIONS_KEPT: usize = 20_000;
@@ -99,11 +102,15 @@ async fn watch(cert: &Path, key: &Path, shared: &ArcSwap<Loaded>) {
     let mut complained = None;
     loop {
         tokio::time::sleep(RELOAD_EVERY).await;
-        let now = (modified(cert), modified(key));
-        if now == seen {
-            continue;
-        }
-        match from_files(cert, key) {
+        let files = (cert.to_owned(), key.to_owned());
+        // A file system that hangs must not hold up a worker.
+        let look = tokio::task::spawn_blocking(move || {
+            let (cert, key) = &files;
+            let now = (modified(cert), modified(key));
+            (now, (now != seen).then(|| from_files(cert, key)))
+        });
+        let Ok((now, Some(loaded))) = look.await else { continue };
+        match loaded {
             Ok(loaded) => {
                 shared.store(loaded);
                 seen = now;
@@ -125,8 +132,8 @@ fn modified(path: &Path) -> Option<SystemTime> {
 
 fn from_files(cert: &Path, key: &Path) -> Result<Arc<Loaded>, TlsError> {
     let file = |path: &Path, source| TlsError::File { path: path.display().to_string(), source };
-    let cert_pem = fs::read(cert).map_err(|source| file(cert, source))?;
-    let key_pem = fs::read(key).map_err(|source| file(key, source))?;
+    let cert_pem = read(cert).map_err(|source| file(cert, source))?;
+    let key_pem = read(key).map_err(|source| file(key, source))?;
     let missing = |path: &Path, what| TlsError::Pem { path: path.display().to_string(), what };
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&cert_pem).filter_map(Result::ok).collect();
     if chain.is_empty() {
@@ -134,6 +141,19 @@ fn from_files(cert: &Path, key: &Path) -> Result<Arc<Loaded>, TlsError> {
     }
     let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|_| missing(key, "private key"))?;
     load(chain, key)
+}
+
+/// The bytes of a regular file of bounded length: a device or a pipe may have no end, or hold the reader up for ever.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no regular file"));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {FILE_BYTES_MAX} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// A certificate for `localhost` and the loopback addresses, kept in `folder` so that clients may pin it.

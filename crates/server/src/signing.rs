@@ -11,6 +11,7 @@ use hubbub_chat::tokens::{SECRET_BYTES_MIN, TokenConfig, TokenKey};
 use rand::RngExt as _;
 
 use crate::config::Config;
+use crate::config::file::read_text;
 use crate::failure::Failure;
 
 /// The secret's file in the data folder.
@@ -21,6 +22,22 @@ const SECRET_RANDOM_BYTES: usize = 32;
 
 /// How tokens are made and checked with this configuration. Makes the secret when there is none.
 pub(crate) fn token_config(config: &Config) -> Result<TokenConfig, Failure> {
+    with_own_secret(config, own_secret)
+}
+
+/// The same for a node that runs: whoever lost the secret lost it by mistake, and another one would end every session.
+pub(crate) fn token_config_again(config: &Config) -> Result<TokenConfig, Failure> {
+    with_own_secret(config, |folder| {
+        let path = folder.join(FILE);
+        let text = read_text(&path).map_err(|error| unusable(&path, &error))?;
+        checked(&path, &text)
+    })
+}
+
+fn with_own_secret(
+    config: &Config,
+    own_secret: impl FnOnce(&Path) -> Result<String, Failure>,
+) -> Result<TokenConfig, Failure> {
     let auth = &config.auth;
     let key = match (&auth.token_secret, &auth.token_public_key_file) {
         (Some(secret), _) => {
@@ -30,7 +47,9 @@ pub(crate) fn token_config(config: &Config) -> Result<TokenConfig, Failure> {
                 None => TokenKey::Secret(signing),
             }
         }
-        (None, Some(path)) => TokenKey::PublicKey(fs::read(path).map_err(|error| unusable(path, &error))?),
+        (None, Some(path)) => {
+            TokenKey::PublicKey(read_text(path).map_err(|error| unusable(path, &error))?.into_bytes())
+        }
         (None, None) => TokenKey::Secret(own_secret(&config.data_folder)?),
     };
     Ok(TokenConfig {
@@ -50,7 +69,7 @@ pub(crate) fn own_secret_file(config: &Config) -> Option<PathBuf> {
 /// The secret of the data folder, made at the first call, also when two processes make that at once.
 fn own_secret(folder: &Path) -> Result<String, Failure> {
     let path = folder.join(FILE);
-    match fs::read_to_string(&path) {
+    match read_text(&path) {
         Ok(text) => return checked(&path, &text),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(unusable(&path, &error)),
@@ -66,7 +85,7 @@ fn own_secret(folder: &Path) -> Result<String, Failure> {
     match linked {
         Ok(()) => removed.map(|()| text).map_err(|error| unusable(&draft, &error)),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let theirs = fs::read_to_string(&path).map_err(|error| unusable(&path, &error))?;
+            let theirs = read_text(&path).map_err(|error| unusable(&path, &error))?;
             checked(&path, &theirs)
         }
         Err(error) => Err(unusable(&path, &error)),

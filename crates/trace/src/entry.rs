@@ -55,7 +55,7 @@ impl Entry {
     pub fn end(mut self, failed: Option<&'static str>, describe: impl FnOnce(&mut Span)) {
         if !self.span.is_recorded() {
             match tracer() {
-                Some(tracer) if self.is_worth_it(tracer, failed) && tracer.admit() => {
+                Some(tracer) if self.is_worth_it(tracer, failed) && tracer.admit_late() => {
                     self.span = self.open_late(tracer, failed);
                 }
                 _ => return,

@@ -34,6 +34,8 @@ pub struct Sampling {
 pub(crate) struct Tracer {
     pub(crate) sampling: Sampling,
     admission: Admission,
+    /// What failed or was slow has a bound of its own: whoever begins many traces must not hide it.
+    late: Admission,
     queue: mpsc::Sender<Boxed>,
     metrics: Metrics,
 }
@@ -41,12 +43,18 @@ pub(crate) struct Tracer {
 impl Tracer {
     #[cfg(feature = "otlp")]
     pub(crate) fn new(sampling: Sampling, queue: mpsc::Sender<Boxed>, metrics: Metrics) -> Self {
-        Self { sampling, admission: Admission::of(sampling.per_second_max), queue, metrics }
+        let [admission, late] = [(); 2].map(|()| Admission::of(sampling.per_second_max));
+        Self { sampling, admission, late, queue, metrics }
     }
 
     /// Whether one more trace may begin in this second.
     pub(crate) fn admit(&self) -> bool {
         self.admission.admit(Instant::now())
+    }
+
+    /// The same for one that is recorded afterwards.
+    pub(crate) fn admit_late(&self) -> bool {
+        self.late.admit(Instant::now())
     }
 
     /// Whether chance has it that something that names no trace is recorded.

@@ -82,10 +82,14 @@ pub(crate) async fn serve(node: Arc<Node>, mut tcp: TcpStream, address: IpAddr, 
     let timeout = node.chat.limits().handshake_timeout;
     let timeout = if timeout.is_zero() { NO_TIMEOUT } else { timeout };
     let came = Instant::now();
-    let proxies = Arc::clone(&node.config().proxy);
+    let mut proxies = Arc::clone(&node.config().proxy);
     let hop = proxies.client(address);
     let client = if proxies.protocol && hop.is_proxy {
         let Some(client) = named(&node, &proxies, &mut tcp, hop, came + timeout).await else { return };
+        if client == hop {
+            // A proxy that names nobody passes on what it does not read: headers of requests are the client's own words.
+            proxies = Arc::new(ProxyConfig { forwarded_for: false, ..ProxyConfig::clone(&proxies) });
+        }
         client
     } else {
         hop

@@ -48,7 +48,11 @@ pub(super) fn read(named: Option<&Path>) -> (Option<PathBuf>, Layer) {
     (None, Layer::default())
 }
 
-fn read_text(path: &Path) -> std::io::Result<String> {
+/// The text of a regular file of bounded length: a device or a pipe may have no end, or hold the reader up for ever.
+pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::new(ErrorKind::InvalidInput, "no regular file"));
+    }
     let mut text = String::new();
     let read = File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     if read as u64 > FILE_BYTES_MAX {

@@ -424,7 +424,7 @@ pub(crate) static KEYS: &[Key] = &[
     key!(
         trace.per_second_max,
         COUNT,
-        "Over any second no more traces than this begin on this node, whatever clients ask for; 0: none."
+        "Over any second no more traces than this begin on this node, whatever clients ask for, and as many again for what fails or is slow; 0: none."
     ),
     key!(
         trace.slow,

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::keys::Key;
@@ -53,6 +52,11 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
+    /// Whether no file has set anything.
+    pub(crate) fn is_bare(&self) -> bool {
+        !self.sources.values().any(|source| matches!(source, Source::File { .. }))
+    }
+
     /// Where the value of this key came from.
     pub(crate) fn source(&self, path: &str) -> &Source {
         self.sources.get(path).unwrap_or(&Source::Default)
@@ -131,7 +135,7 @@ fn wrong(key: &Key, expected: &str) -> String {
 /// The content of the file that a twin names, without the line's end that editors and `echo` leave.
 fn read_twin(key: &Key, path: Value) -> Result<Value, String> {
     let Value::Text(path) = path else { return Err("a path".to_owned()) };
-    let text = fs::read_to_string(Path::new(&path)).map_err(|error| format!("a readable file, but {path}: {error}"))?;
+    let text = file::read_text(Path::new(&path)).map_err(|error| format!("a readable file, but {path}: {error}"))?;
     let text = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
     key.kind.read_text(text).map_err(|expected| format!("{expected} in {path}"))
 }

@@ -7,7 +7,7 @@ mod change;
 mod check;
 mod environment;
 pub(crate) mod field;
-mod file;
+pub(crate) mod file;
 pub(crate) mod keys;
 mod load;
 mod nearest;

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +26,10 @@ use crate::signing;
 /// How often the files are looked at. A change counts once it has stood still from one look to the next, so that a file
 /// which is still being written is left alone.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Whoever sends a signal does not wait as long as that: so long the files have to stand still, and so often it is looked.
+const STILL_FOR: Duration = Duration::from_millis(50);
+const STILL_LOOKS_MAX: u32 = 40;
 
 /// What is looked at of a file: no configuration and no key is longer.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -117,7 +121,10 @@ impl Reload {
         let mut changed = None;
         loop {
             tokio::select! {
-                Some(()) = self.hang_up.recv() => return "SIGHUP",
+                Some(()) = self.hang_up.recv() => {
+                    self.wait_until_still().await;
+                    return "SIGHUP";
+                }
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             let files = self.files.clone();
@@ -128,6 +135,20 @@ impl Reload {
                 return at_rest;
             }
             changed = is_new.then_some(now);
+        }
+    }
+
+    /// Waits for the end of a copy that is still being made, for a while.
+    async fn wait_until_still(&self) {
+        let mut before = None;
+        for _ in 0..STILL_LOOKS_MAX {
+            let files = self.files.clone();
+            let now = tokio::task::spawn_blocking(move || content(&files)).await.ok();
+            if now.is_some() && now == before {
+                return;
+            }
+            before = now;
+            tokio::time::sleep(STILL_FOR).await;
         }
     }
 
@@ -217,8 +238,11 @@ fn take(current: &Loaded, new: &Loaded) -> Result<Read, Refused> {
     if let (Some(file), None) = (&current.file, &new.file) {
         return Err(Refused::Other(format!("{} is not there any more", file.display())));
     }
+    if new.is_bare() && !current.is_bare() {
+        return Err(Refused::Other("the file is empty now: half of a copy, or of a full disk".to_owned()));
+    }
     let (next, changes) = current.changed_to(new).map_err(Refused::Problems)?;
-    let tokens = signing::token_config(&next.config).map_err(|failure| Refused::Other(failure.to_string()))?;
+    let tokens = signing::token_config_again(&next.config).map_err(|failure| Refused::Other(failure.to_string()))?;
     Ok(Read { next, changes, tokens })
 }
 
@@ -239,6 +263,10 @@ fn content(files: &[PathBuf]) -> u64 {
 }
 
 fn content_of(file: &Path) -> std::io::Result<Vec<u8>> {
+    // What is no regular file may hold the reader up for ever.
+    if !std::fs::metadata(file)?.is_file() {
+        return Err(ErrorKind::InvalidInput.into());
+    }
     let mut bytes = Vec::new();
     File::open(file)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(bytes)
