@@ -38,6 +38,29 @@ async fn a_process_that_starts_lives_and_is_not_ready() {
 }
 
 #[tokio::test]
+async fn a_probe_is_answered_although_others_hold_every_place_and_ask_nothing() {
+    let health = Health::new(Registry::new(), json!({}));
+    let ops = Ops::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let (address, stop) = (ops.address, CancellationToken::new());
+    ops.start(health, stop.clone()).unwrap();
+    let request = b"GET /livez HTTP/1.1\r\nHost: ops\r\n\r\n";
+    let mut held = Vec::new();
+    for asks in [true, false].into_iter().cycle().take(200) {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        if asks {
+            stream.write_all(request).await.unwrap();
+        }
+        held.push(stream);
+    }
+    let mut probe = tokio::net::TcpStream::connect(address).await.unwrap();
+    probe.write_all(request).await.unwrap();
+    let answer = soon("an answer", read_answer(&mut probe)).await.unwrap().unwrap();
+    assert_eq!(answer.status, 200);
+    drop(held);
+    stop.cancel();
+}
+
+#[tokio::test]
 async fn a_node_that_serves_is_ready_and_names_its_dependencies() {
     let node = Node::plain().await;
     assert_eq!(node.ops("/livez").await.0, 200);

@@ -111,6 +111,19 @@ async fn the_client_that_a_trusted_proxy_names_is_the_one_that_is_seen() {
 }
 
 #[tokio::test]
+async fn what_a_proxy_that_names_nobody_passes_on_is_the_clients_own_word() {
+    let node = Node::start(|setup| trusting(setup, true, true)).await;
+    let ada = node.user("ada").await;
+    let said = [("X-Forwarded-For", "192.0.2.66")];
+    for header in [&b"PROXY UNKNOWN\r\n"[..], LOCAL] {
+        let stream = open(&node, &ada, header, &said).await.expect("upgraded");
+        assert_eq!(only_address(&node).await, "127.0.0.1", "{header:?}");
+        drop(stream);
+        empty(&node).await;
+    }
+}
+
+#[tokio::test]
 async fn a_header_may_come_in_any_pieces() {
     let node = behind_proxy_protocol().await;
     let ada = node.user("ada").await;

@@ -118,6 +118,48 @@ fn a_configuration_with_mistakes_changes_nothing_and_lists_them_all() {
 }
 
 #[test]
+fn what_was_lost_is_not_made_anew_under_a_running_node() {
+    let place = Place::new();
+    let (mut node, line) = serving(&place, "limits.page_max = 7\n", &[]);
+    let token = ada(&place);
+    let secret = place.path("data").join("token-secret");
+    let kept = std::fs::read(&secret).expect("the secret that the node made");
+    std::fs::remove_file(&secret).expect("removed");
+    node.signal(Signal::HUP);
+    let said = node.wait_for("the new configuration cannot be used");
+    assert!(said["reason"].as_str().is_some_and(|reason| reason.contains("token-secret")), "{said}");
+    assert!(!secret.exists());
+    assert_eq!(ask(&line, &token, "GET /v1/rooms", ""), 200, "the key stays");
+    std::fs::write(&secret, kept).expect("restored");
+    place.write("hubbub.toml", "");
+    node.signal(Signal::HUP);
+    let said = node.wait_for("the new configuration cannot be used");
+    assert!(said["reason"].as_str().is_some_and(|reason| reason.contains("empty")), "{said}");
+    assert_eq!(setting(&line, "limits.page_max"), 7);
+    node.signal(Signal::TERM);
+    assert_eq!(node.end().0, Some(0));
+}
+
+#[test]
+fn a_file_without_an_end_is_refused_at_once_and_under_a_running_node() {
+    let place = Place::new();
+    place.write("secret", SECRET);
+    let file = format!("auth.token_secret_file = \"{}\"\n", place.path("secret").display());
+    let (mut node, line) = serving(&place, &file, &[]);
+    let ops = address(&line, "ops");
+    std::fs::remove_file(place.path("secret")).expect("removed");
+    std::os::unix::fs::symlink("/dev/zero", place.path("secret")).expect("linked");
+    node.signal(Signal::HUP);
+    assert_eq!(node.wait_for(REFUSED)["problems"], 1);
+    assert_eq!(metric(ops, "hubbub_config_reload_success"), 0.0);
+    let checked = place.run(&["config", "check"]);
+    assert_eq!(checked.code, 78);
+    assert!(checked.stderr.contains("no regular file"), "{}", checked.stderr);
+    node.signal(Signal::TERM);
+    assert_eq!(node.end().0, Some(0));
+}
+
+#[test]
 fn what_cannot_change_is_said_and_keeps_its_value() {
     let place = Place::new();
     let (mut node, line) = serving(&place, "node.name = \"one\"\n", &[]);
