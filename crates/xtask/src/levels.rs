@@ -40,6 +40,7 @@ impl Level {
             Self::Unit => &[
                 ("crates/protocol", "hubbub-protocol"),
                 ("crates/websocket", "hubbub-websocket"),
+                ("crates/request", "hubbub-request"),
                 ("crates/chat", "hubbub-chat"),
                 ("crates/client", "hubbub-client"),
                 ("crates/server", "hubbub"),

@@ -6,6 +6,8 @@ mod commands;
 mod compose;
 mod deployed;
 mod draining;
+mod issuer;
+mod jwks;
 mod keeping;
 mod kubernetes;
 mod logging;
