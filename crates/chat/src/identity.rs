@@ -12,6 +12,7 @@ use hubbub_store::{NewLogin, User, UserRole};
 use sha2::{Digest, Sha256};
 
 use crate::refuse::from_store;
+use crate::tokens::TokenSubject;
 use crate::{Chat, passwords};
 
 /// How long the refresh secret of a login lives.
@@ -54,7 +55,7 @@ impl Chat {
     /// 20002 for a bad token or a user who is gone or disabled, 20003 when it has ended, 20005 when its login was
     /// ended, 90002 when the database cannot be asked.
     pub async fn authenticate(&self, token: &str) -> Result<Identity, Refusal> {
-        let subject = self.tokens.load().verify(token)?;
+        let subject = self.verify(token).await?;
         let user = self.users.find(&self.store, subject.user).await?.filter(|user| !user.disabled);
         let Some(user) = user else {
             return Err(Refusal::new(ErrorCode::TokenInvalid).because("The token names nobody."));
@@ -66,6 +67,20 @@ impl Chat {
             }
         }
         Ok(identity(&user, subject.login, subject.expires_at))
+    }
+
+    /// Checks a token; once more with newer keys, if it may be of one.
+    async fn verify(&self, token: &str) -> Result<TokenSubject, Refusal> {
+        let tokens = self.tokens.load_full();
+        let refusal = match tokens.verify(token) {
+            Ok(subject) => return Ok(subject),
+            Err(refusal) => refusal,
+        };
+        if !tokens.names_unknown_key(token) {
+            return Err(refusal);
+        }
+        self.newer_keys.wait().await;
+        self.tokens.load().verify(token)
     }
 
     /// Counts one more connection of a user over all nodes.

@@ -6,9 +6,11 @@ mod caller;
 mod events;
 mod facts;
 pub mod identity;
+mod keyset;
 pub mod limits;
 mod members;
 mod messages;
+mod newer;
 pub mod passwords;
 mod refuse;
 mod rooms;
@@ -25,6 +27,7 @@ use hubbub_store::Store;
 pub use caller::Caller;
 pub use hubbub_bus::{Full, Notice, Place, RateVerdict, Scope};
 pub use identity::{Identity, LoggedIn};
+pub use keyset::{KeySet, KeySetError, SET_KEYS_MAX};
 pub use limits::Limits;
 pub use refuse::from_store;
 pub use tokens::{TokenConfig, TokenKey, Tokens};
@@ -44,6 +47,7 @@ pub struct Chat {
     bus: Bus,
     limits: ArcSwap<Limits>,
     tokens: ArcSwap<Tokens>,
+    newer_keys: newer::NewerKeys,
     users: users::Users,
     facts: facts::Facts,
 }
@@ -56,8 +60,9 @@ impl Chat {
     pub fn new(store: Store, bus: Bus, config: ChatConfig) -> Result<Arc<Self>, tokens::TokenConfigError> {
         let tokens = ArcSwap::from_pointee(Tokens::new(&config.tokens)?);
         let limits = ArcSwap::from_pointee(config.limits);
+        let newer_keys = newer::NewerKeys::default();
         let (users, facts) = (users::Users::default(), facts::Facts::default());
-        Ok(Arc::new(Self { store, bus, limits, tokens, users, facts }))
+        Ok(Arc::new(Self { store, bus, limits, tokens, newer_keys, users, facts }))
     }
 
     /// The limits as they are now. Not to be kept over an `await`: they may change.
@@ -71,8 +76,17 @@ impl Chat {
     /// # Errors
     /// When the token key cannot be used.
     pub fn change(&self, config: ChatConfig) -> Result<(), tokens::TokenConfigError> {
-        self.tokens.store(Arc::new(Tokens::new(&config.tokens)?));
+        self.change_tokens(&config.tokens)?;
         self.limits.store(Arc::new(config.limits));
+        Ok(())
+    }
+
+    /// As [`Self::change`], for the tokens alone.
+    ///
+    /// # Errors
+    /// When the token key cannot be used.
+    pub fn change_tokens(&self, tokens: &TokenConfig) -> Result<(), tokens::TokenConfigError> {
+        self.tokens.store(Arc::new(Tokens::new(tokens)?));
         Ok(())
     }
 

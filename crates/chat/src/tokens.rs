@@ -9,6 +9,8 @@ use hubbub_protocol::{ErrorCode, Refusal, SessionId, Timestamp, UserId};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 use serde::{Deserialize, Serialize};
 
+use crate::keyset::{KeySet, SetKey};
+
 /// How far two clocks may differ, in seconds.
 const LEEWAY_SECS: u64 = 5;
 
@@ -36,6 +38,8 @@ pub enum TokenKey {
     },
     /// EdDSA or RS256 with one of these public keys (PEM, one behind the other); tokens are minted elsewhere.
     PublicKey(Vec<u8>),
+    /// The published keys of an issuer, told apart by their ids; tokens are minted elsewhere.
+    KeySet(KeySet),
 }
 
 /// How tokens are made and checked.
@@ -91,6 +95,8 @@ pub struct TokenSubject {
 
 /// One key, with what a token that it has signed must hold.
 struct Check {
+    /// By which a token names this key; none: it is tried with every token.
+    id: Option<String>,
     key: DecodingKey,
     validation: Validation,
 }
@@ -104,14 +110,21 @@ impl Check {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.set_issuer(&[&config.issuer]);
         validation.set_audience(&[&config.audience]);
-        Self { key, validation }
+        Self { id: None, key, validation }
+    }
+
+    /// Whether a token that names this key may be of this one.
+    fn may_be(&self, id: Option<&str>) -> bool {
+        self.id.is_none() || id.is_none() || self.id.as_deref() == id
     }
 }
 
 /// Makes and checks tokens.
 pub struct Tokens {
-    /// At least one; the first is that of whoever mints.
+    /// The first is that of whoever mints.
     checks: Vec<Check>,
+    /// Of a set, of which there may be a newer one.
+    is_set: bool,
     encoding: Option<EncodingKey>,
     issuer: String,
     audience: String,
@@ -132,9 +145,11 @@ impl Tokens {
             TokenKey::Secret(signing) => (vec![secret(signing)?], Some(signing)),
             TokenKey::Secrets { signing, other } => (vec![secret(signing)?, secret(other)?], Some(signing)),
             TokenKey::PublicKey(pem) => (public_keys(pem, config)?, None),
+            TokenKey::KeySet(set) => (key_set(set, config), None),
         };
         Ok(Self {
             checks,
+            is_set: matches!(config.key, TokenKey::KeySet(_)),
             encoding: signing.map(|secret| EncodingKey::from_secret(secret.as_bytes())),
             issuer: config.issuer.clone(),
             audience: config.audience.clone(),
@@ -150,13 +165,13 @@ impl Tokens {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(ErrorCode::TokenInvalid.into());
         }
-        let decode = |check: &Check| jsonwebtoken::decode::<Claims>(token, &check.key, &check.validation);
-        let mut decoded = decode(&self.checks[0]);
-        for check in &self.checks[1..] {
+        let id = key_id(token);
+        let mut decoded = Err(ErrorKind::InvalidSignature.into());
+        for check in self.checks.iter().filter(|check| check.may_be(id.as_deref())) {
+            decoded = jsonwebtoken::decode::<Claims>(token, &check.key, &check.validation);
             // Whatever else is wrong with a token is wrong under every key: only another signer's is tried again.
-            match &decoded {
-                Err(error) if is_of_another_key(error.kind()) => decoded = decode(check),
-                _ => break,
+            if !decoded.as_ref().is_err_and(|error| is_of_another_key(error.kind())) {
+                break;
             }
         }
         let decoded = decoded.map_err(|error| match error.kind() {
@@ -173,6 +188,13 @@ impl Tokens {
             return Err(Refusal::new(ErrorCode::TokenInvalid).because("The token was issued in the future."));
         }
         Ok(TokenSubject { user: claims.sub, login: claims.sid, expires_at: Timestamp::from_secs(claims.exp) })
+    }
+
+    /// Whether a token may be good although it was refused: it names a key that a newer set may have.
+    #[must_use]
+    pub fn names_unknown_key(&self, token: &str) -> bool {
+        let is_unknown = |id: String| self.checks.iter().all(|check| check.id.as_ref() != Some(&id));
+        self.is_set && token.len() <= TOKEN_BYTES_MAX && key_id(token).is_some_and(is_unknown)
     }
 
     /// Makes a token; `lifetime` is the configured one unless given.
@@ -203,6 +225,17 @@ impl Tokens {
             .map_err(|_| Refusal::new(ErrorCode::Internal))?;
         Ok(MintedToken { token, expires_at, lifetime })
     }
+}
+
+/// The key that a token names, whether it is right or not.
+fn key_id(token: &str) -> Option<String> {
+    jsonwebtoken::decode_header(token).ok()?.kid
+}
+
+/// The keys of a set, each with what its tokens must hold.
+fn key_set(set: &KeySet, config: &TokenConfig) -> Vec<Check> {
+    let check = |key: &SetKey| Check { id: key.id.clone(), ..Check::new(key.algorithm, key.key.clone(), config) };
+    set.iter().map(check).collect()
 }
 
 /// Whether a token with this fault may be good under another key.

@@ -7,6 +7,7 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use hubbub_chat::KeySet;
 use hubbub_chat::tokens::{SECRET_BYTES_MIN, TokenConfig, TokenKey};
 use rand::RngExt as _;
 
@@ -39,18 +40,20 @@ fn with_own_secret(
     own_secret: impl FnOnce(&Path) -> Result<String, Failure>,
 ) -> Result<TokenConfig, Failure> {
     let auth = &config.auth;
-    let key = match (&auth.token_secret, &auth.token_public_key_file) {
-        (Some(secret), _) => {
+    let key = match (&auth.token_secret, &auth.token_public_key_file, &auth.jwks_url) {
+        (Some(secret), ..) => {
             let signing = secret.expose().to_owned();
             match &auth.token_secret_other {
                 Some(other) => TokenKey::Secrets { signing, other: other.expose().to_owned() },
                 None => TokenKey::Secret(signing),
             }
         }
-        (None, Some(path)) => {
+        (None, Some(path), _) => {
             TokenKey::PublicKey(read_text(path).map_err(|error| unusable(path, &error))?.into_bytes())
         }
-        (None, None) => TokenKey::Secret(own_secret(&config.data_folder)?),
+        // Until a node has fetched its keys it accepts no token, and a command that ends soon needs none.
+        (None, None, Some(_)) => TokenKey::KeySet(KeySet::default()),
+        (None, None, None) => TokenKey::Secret(own_secret(&config.data_folder)?),
     };
     Ok(TokenConfig {
         key,
@@ -62,7 +65,8 @@ fn with_own_secret(
 
 /// The file of the data folder that holds the secret, where none is configured.
 pub(crate) fn own_secret_file(config: &Config) -> Option<PathBuf> {
-    let is_own = config.auth.token_secret.is_none() && config.auth.token_public_key_file.is_none();
+    let auth = &config.auth;
+    let is_own = auth.token_secret.is_none() && auth.token_public_key_file.is_none() && auth.jwks_url.is_none();
     is_own.then(|| config.data_folder.join(FILE))
 }
 

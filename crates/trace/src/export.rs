@@ -3,17 +3,18 @@
 //! A receiver that is gone or slow costs nothing but the spans: the queue is bounded, what does not fit or does not arrive is
 //! counted. Must never make anybody wait but whoever flushes, and them not for long.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::header::{HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue};
+use http::HeaderMap;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue};
+use hubbub_request::{Endpoint, EndpointError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::metrics::Metrics;
 use crate::otlp::{self, Sender};
-use crate::post::Receiver;
 use crate::span::Boxed;
 use crate::tracer::{self, QUEUE_SPANS_MAX, Sampling, Tracer};
 
@@ -31,6 +32,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Between two lines of the log about a receiver that does not take spans.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// Of an answer no more is read: it tells how many spans were turned down, and why in words.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// Where traces are posted when the address has no path of its own (OTLP/HTTP).
+const PATH: &str = "/v1/traces";
 
 /// Where spans go, and which.
 #[derive(Clone, Debug)]
@@ -52,20 +59,9 @@ pub struct ExportConfig {
 /// Why an export cannot be.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The address is not one.
-    #[error("the address is no `http://host[:port][/path]` or `https://…`")]
-    Address,
-    /// The file of authorities cannot be used.
-    #[error("cannot read certificates from {}: {reason}", file.display())]
-    Authorities {
-        /// Which.
-        file: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// TLS cannot be set up.
-    #[error("cannot set up TLS: {0}")]
-    Tls(String),
+    /// The receiver's address or its authorities can never work.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     /// A process has one tracer.
     #[error("this process traces already")]
     Second,
@@ -77,7 +73,7 @@ impl ExportConfig {
     /// # Errors
     /// Which part is wrong. The address is not repeated.
     pub fn check(&self) -> Result<(), ExportError> {
-        Receiver::new(&self.url, self.headers.clone(), self.ca_file.as_deref()).map(drop)
+        Ok(endpoint(&self.url, self.ca_file.as_deref()).map(drop)?)
     }
 }
 
@@ -124,14 +120,16 @@ impl Export {
     /// # Errors
     /// As [`ExportConfig::check`]; `Second` when the process traces already.
     pub fn start(config: ExportConfig, metrics: Metrics) -> Result<Self, ExportError> {
-        let receiver = Receiver::new(&config.url, config.headers, config.ca_file.as_deref())?;
+        let receiver = endpoint(&config.url, config.ca_file.as_deref())?;
+        let mut headers: HeaderMap = config.headers.into_iter().collect();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         let (queue, spans) = mpsc::channel(QUEUE_SPANS_MAX);
         if !tracer::install(Tracer::new(config.sampling, queue, metrics.clone())) {
             return Err(ExportError::Second);
         }
         let sender = Sender { node: config.node, version: config.version };
         let (end, ended) = oneshot::channel();
-        let exporter = Exporter { receiver, sender, metrics, spans, complained: None };
+        let exporter = Exporter { receiver, headers, sender, metrics, spans, complained: None };
         Ok(Self { end, task: tokio::spawn(exporter.run(ended)) })
     }
 
@@ -147,8 +145,13 @@ impl Export {
     }
 }
 
+fn endpoint(url: &str, ca_file: Option<&Path>) -> Result<Endpoint, EndpointError> {
+    Endpoint::new(url, PATH, ca_file)
+}
+
 struct Exporter {
-    receiver: Receiver,
+    receiver: Endpoint,
+    headers: HeaderMap,
     sender: Sender,
     metrics: Metrics,
     spans: mpsc::Receiver<Boxed>,
@@ -204,7 +207,8 @@ impl Exporter {
     async fn send(&mut self, batch: Vec<Boxed>) -> bool {
         let count = batch.len() as u64;
         let body = otlp::encode(&self.sender, batch);
-        let error = match timeout(POST_TIMEOUT, self.receiver.post(body)).await {
+        let error = match timeout(POST_TIMEOUT, self.receiver.post(self.headers.clone(), body, ANSWER_BYTES_MAX)).await
+        {
             Ok(Ok(answer)) => {
                 let rejected = otlp::rejected(&answer).min(count);
                 self.metrics.exported.inc_by(count - rejected);

@@ -12,8 +12,6 @@ mod export;
 mod metrics;
 #[cfg(feature = "otlp")]
 mod otlp;
-#[cfg(feature = "otlp")]
-mod post;
 mod span;
 mod tracer;
 

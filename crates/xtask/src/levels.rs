@@ -42,6 +42,7 @@ impl Level {
                 ("crates/websocket", "hubbub-websocket"),
                 ("crates/metrics", "hubbub-metrics"),
                 ("crates/trace", "hubbub-trace"),
+                ("crates/request", "hubbub-request"),
                 ("crates/chat", "hubbub-chat"),
                 ("crates/client", "hubbub-client"),
                 ("crates/server", "hubbub"),

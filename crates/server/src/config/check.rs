@@ -3,12 +3,11 @@
 //! Must never connect to anything: whether a database answers is known when it is used.
 
 mod proxies;
+mod tokens;
 
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::Path;
 
-use hubbub_chat::tokens::{SECRET_BYTES_MIN, TokenConfig, TokenKey, Tokens};
 use hubbub_store::StoreConfig;
 
 use super::load::Loaded;
@@ -56,6 +55,12 @@ impl Check<'_> {
     fn refuse(&mut self, path: &str, message: &str) {
         let problem = Problem::new(self.loaded.source(path), format!("`{path}` {message}"));
         self.found.problems.push(problem);
+    }
+
+    /// A warning at the place where `path` got its value.
+    fn warn(&mut self, path: &str, message: &str) {
+        let problem = Problem::new(self.loaded.source(path), format!("`{path}` {message}"));
+        self.found.warnings.push(problem);
     }
 
     fn listeners(&mut self) {
@@ -144,45 +149,6 @@ impl Check<'_> {
         let redis = &self.config.redis;
         let several = (!redis.publish_urls.is_empty()).then_some("redis.publish_urls");
         redis.url.as_ref().map(|_| "redis.url").or(several)
-    }
-
-    fn tokens(&mut self, purpose: Purpose) {
-        let auth = &self.config.auth;
-        if auth.jwks_url.is_some() {
-            self.refuse("auth.jwks_url", "is not supported by this version; use `auth.token_public_key_file`");
-        }
-        if auth.token_secret.as_ref().is_some_and(|secret| secret.expose().len() < SECRET_BYTES_MIN) {
-            self.refuse("auth.token_secret", &format!("has fewer than {SECRET_BYTES_MIN} bytes"));
-        }
-        match &auth.token_secret_other {
-            Some(other) if other.expose().len() < SECRET_BYTES_MIN => {
-                self.refuse("auth.token_secret_other", &format!("has fewer than {SECRET_BYTES_MIN} bytes"));
-            }
-            Some(_) if auth.token_secret.is_none() => {
-                self.refuse("auth.token_secret_other", "is given, but `auth.token_secret` is not");
-            }
-            _ => {}
-        }
-        match (&auth.token_secret, &auth.token_public_key_file) {
-            (Some(_), Some(_)) => {
-                self.refuse("auth.token_public_key_file", "and `auth.token_secret` are both given; one is enough");
-            }
-            (None, Some(path)) if purpose != Purpose::Other => {
-                if let Err(reason) = public_key(path) {
-                    self.refuse("auth.token_public_key_file", &format!("is not usable: {}: {reason}", path.display()));
-                }
-            }
-            (None, None) if self.config.is_cluster() && purpose != Purpose::Other => {
-                let cause = self.redis_path().unwrap_or("database.url");
-                let message = "is missing: in a cluster (Redis, or a PostgreSQL `database.url`) every node needs \
-                               the same one, here or in a file that `auth.token_secret_file` names (as variables \
-                               HUBBUB_AUTH_TOKEN_SECRET, HUBBUB_AUTH_TOKEN_SECRET_FILE)";
-                let source = self.loaded.source(cause);
-                let message = format!("`auth.token_secret` {message}");
-                self.found.problems.push(Problem::new(source, message));
-            }
-            _ => {}
-        }
     }
 
     fn names(&mut self) {
@@ -286,18 +252,6 @@ fn unknown_levels(filter: &str) -> impl Iterator<Item = &str> {
         None => !LEVELS.contains(part),
         Some((name, level)) => !target(name) || !LEVELS.contains(&level),
     })
-}
-
-/// Whether tokens can be checked with the key in this file.
-fn public_key(path: &Path) -> Result<(), String> {
-    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
-    let config = TokenConfig {
-        key: TokenKey::PublicKey(pem),
-        issuer: String::new(),
-        audience: String::new(),
-        lifetime: std::time::Duration::ZERO,
-    };
-    Tokens::new(&config).map(drop).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -211,7 +211,14 @@ pub(crate) static KEYS: &[Key] = &[
          of them one behind the other. Such a node checks tokens and issues none."
     )
     .live(),
-    key!(auth.jwks_url, Kind::Url, "Public keys of an issuer by URL. Not supported by this version: refused."),
+    key!(
+        auth.jwks_url,
+        Kind::Url,
+        "In place of the secret: where whoever issues the tokens publishes its keys (a JSON Web Key Set; RS256, ES256, EdDSA), over \
+         `https://`; `http://` for this machine alone. Such a node checks tokens and issues none, and is not ready before it has \
+         the keys. It fetches them again every few minutes, at SIGHUP and for a token that names an unknown key."
+    )
+    .live(),
     key!(auth.token_issuer, Kind::Text, "The `iss` of tokens.")
     .live(),
     key!(auth.token_audience, Kind::Text, "The `aud` of tokens.")

@@ -119,7 +119,7 @@ pub(crate) struct Auth {
     /// Accepted beside `token_secret`.
     pub(crate) token_secret_other: Option<Secret>,
     pub(crate) token_public_key_file: Option<PathBuf>,
-    /// Known, so that its refusal can say why; see [`check`].
+    /// Where the issuer of tokens publishes its keys.
     pub(crate) jwks_url: Option<String>,
     pub(crate) token_issuer: String,
     pub(crate) token_audience: String,

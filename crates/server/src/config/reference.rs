@@ -48,7 +48,7 @@ ops port shows what is in use; `hubbub_config_reload_success` is 0 while the new
 right thing when it has leaked. Who is connected stays until the end of their token; restart the nodes to end that too. For
 a change that nobody notices, give every node the new secret as `auth.token_secret_other` first, then exchange the two,
 and remove the old one when `auth.token_lifetime` has passed. `auth.token_public_key_file` may hold the old and the new key
-together for that time.
+together for that time. With `auth.jwks_url` there is nothing to do: the issuer publishes a new key before it signs with it.
 ";
 
 /// The whole reference.

@@ -28,7 +28,7 @@ metrics! {
 /// Parts of the house, in the order of the reference, each with its title and its metrics.
 pub(crate) fn declared() -> [(&'static str, Vec<&'static Metric>); 6] {
     let process = [BUILD, process::METRICS, runtime::METRICS, allocator::METRICS, disk::METRICS];
-    let operation = [crate::serve::RELOAD_METRICS, crate::log::METRICS];
+    let operation = [crate::serve::RELOAD_METRICS, crate::serve::jwks::METRICS, crate::log::METRICS];
     [
         ("Connections, commands, deliveries", hubbub_gateway::METRICS.to_vec()),
         ("Database", hubbub_store::METRICS.to_vec()),

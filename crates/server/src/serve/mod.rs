@@ -2,6 +2,7 @@
 //!
 //! Must never decide anything that a part of the house decides.
 
+pub(crate) mod jwks;
 mod parts;
 mod reload;
 mod signals;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hubbub_bus::{Bus, BusError};
-use hubbub_chat::{Chat, ChatConfig, TokenConfig};
+use hubbub_chat::{Chat, ChatConfig, TokenConfig, TokenKey};
 use hubbub_gateway::{Gateway, Health, Listening, Ops, StartError};
 use hubbub_store::Store;
 use prometheus::Registry;
@@ -26,6 +27,7 @@ use crate::config::{Config, Given, Loaded, TlsMode};
 use crate::failure::{Failure, one_line};
 use crate::log::Log;
 use crate::{metrics, signing};
+use jwks::Jwks;
 use reload::Reload;
 use signals::Signals;
 use traces::Traces;
@@ -73,8 +75,8 @@ async fn live(name: String, given: Given, loaded: Loaded, log: Log) -> Result<()
             None
         }
     };
-    let Some(node) = started else { return Ok(()) };
-    let mut reload = Reload::new(given, loaded, &node, log, hang_up, &registry)
+    let Some((node, jwks)) = started else { return Ok(()) };
+    let mut reload = Reload::new(given, loaded, &node, jwks, log, hang_up, &registry)
         .map_err(|error| Failure::Refused(error.to_string()))?;
     let asked = tokio::select! {
         asked = asked_to_stop(&mut signals, &health) => asked,
@@ -132,11 +134,11 @@ async fn start(
     registry: &Registry,
     health: &Arc<Health>,
     stop_ops: CancellationToken,
-) -> Result<Running, Failure> {
+) -> Result<(Running, Jwks), Failure> {
     let config = &loaded.config;
     let gateway_config = parts::gateway_config(config, &name);
     parts::make_data_folder(config)?;
-    let tokens = signing::token_config(config)?;
+    let mut tokens = signing::token_config(config)?;
     let traces = Traces::start(config, &name, registry)?;
     let ops = Ops::bind(config.ops_listen);
     let ops = ops.map_err(|error| Failure::Refused(format!("cannot listen on {}: {error}", config.ops_listen)))?;
@@ -147,13 +149,17 @@ async fn start(
 
     let bus = Bus::open(parts::bus_config(config, &name), registry).await.map_err(bus_refused)?;
     let store = waiting::open(config, registry, &bus, health).await?;
+    let jwks = Jwks::open(config, registry, health).await?;
+    if let Some(keys) = jwks.keys() {
+        tokens.key = TokenKey::KeySet(keys.clone());
+    }
     let chat_config = ChatConfig { limits: config.limits.clone(), tokens: tokens.clone() };
     let chat = Chat::new(store.clone(), bus.clone(), chat_config)
         .map_err(|error| Failure::Misconfigured(error.to_string()))?;
     let gateway = Gateway::start(gateway_config, listening, Arc::clone(&chat), registry, Arc::clone(health))
         .map_err(|error| not_started(config, &error))?;
     tracing::info!(node = name, listen = %gateway.address(), ops = %ops_address, "serving");
-    Ok(Running { name, gateway, chat, tokens, store, bus, traces })
+    Ok((Running { name, gateway, chat, tokens, store, bus, traces }, jwks))
 }
 
 impl Running {

@@ -96,7 +96,7 @@ pub(super) fn database_file(config: &Config) -> Option<PathBuf> {
 
 /// Makes the data folder where something will be kept in it: before anybody else does, who would let others read it.
 pub(crate) fn make_data_folder(config: &Config) -> Result<(), Failure> {
-    let makes_secret = config.auth.token_secret.is_none() && config.auth.token_public_key_file.is_none();
+    let makes_secret = signing::own_secret_file(config).is_some();
     let database = config.database.url.expose().strip_prefix("sqlite://").map(Path::new);
     let keeps_database = database.is_some_and(|file| file.starts_with(&config.data_folder));
     if makes_secret || keeps_database || config.tls.mode == TlsMode::SelfSigned {

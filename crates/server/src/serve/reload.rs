@@ -1,4 +1,5 @@
-//! Reading the configuration again while the node runs: at SIGHUP, or when one of its files has changed.
+//! Reading the configuration again while the node runs: at SIGHUP, or when one of its files has changed; and the published
+//! keys of the issuer, when it is time for those.
 //!
 //! Owns when, and what is said of it. Must never leave half of a new configuration behind: one with a mistake changes
 //! nothing at all.
@@ -10,7 +11,7 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hubbub_chat::{ChatConfig, TokenConfig};
+use hubbub_chat::{Chat, ChatConfig, TokenConfig, TokenKey};
 use hubbub_gateway::Health;
 use hubbub_metrics::{Metric, few, metrics};
 use hubbub_protocol::Timestamp;
@@ -18,6 +19,7 @@ use prometheus::{IntCounterVec, IntGauge, Registry};
 use serde_json::json;
 use tokio::signal::unix::Signal;
 
+use super::jwks::Jwks;
 use super::{Running, parts};
 use crate::config::{Changes, Given, Loaded, Problems, Purpose, load};
 use crate::log::Log;
@@ -37,11 +39,15 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// The first reason to read it again: what has changed while the node started.
 const START: &str = "start";
 
+/// The reason that somebody gives from outside: everything is asked for again.
+const HANG_UP: &str = "SIGHUP";
+
 /// Reads the configuration again.
 pub(super) struct Reload {
     given: Given,
     current: Loaded,
     tokens: TokenConfig,
+    jwks: Jwks,
     log: Log,
     hang_up: Signal,
     figures: Figures,
@@ -77,13 +83,14 @@ impl Reload {
         given: Given,
         loaded: Loaded,
         node: &Running,
+        jwks: Jwks,
         log: Log,
         hang_up: Signal,
         registry: &Registry,
     ) -> prometheus::Result<Self> {
         let files = files(&given, &loaded);
         let (seen, figures) = (None, Figures::register(registry)?);
-        Ok(Self { given, current: loaded, tokens: node.tokens.clone(), log, hang_up, figures, files, seen })
+        Ok(Self { given, current: loaded, tokens: node.tokens.clone(), jwks, log, hang_up, figures, files, seen })
     }
 
     /// What the node works with now.
@@ -94,7 +101,7 @@ impl Reload {
     /// Reads the configuration again whenever there is a reason to.
     pub(super) async fn run(&mut self, node: &Running, health: &Health) -> Infallible {
         loop {
-            let cause = self.cause().await;
+            let cause = self.cause(&node.chat).await;
             let (given, current, files) = (self.given.clone(), self.current.clone(), self.files.clone());
             let reading = tokio::task::spawn_blocking(move || read(&given, &current, files)).await;
             let outcome = match reading {
@@ -103,6 +110,10 @@ impl Reload {
                     outcome
                 }
                 Err(error) => Err(Refused::Other(error.to_string())),
+            };
+            let outcome = match outcome {
+                Ok(read) => self.with_keys(cause, read).await,
+                refused => refused,
             };
             let refused = match outcome {
                 Ok(read) => self.apply(cause, read, node, health).err(),
@@ -116,14 +127,26 @@ impl Reload {
     }
 
     /// Resolves when there is a reason to read the configuration again, with its name.
-    async fn cause(&mut self) -> &'static str {
+    /// Until then the published keys are kept new.
+    async fn cause(&mut self, chat: &Chat) -> &'static str {
         let at_rest = if self.seen.is_none() { START } else { "file" };
         let mut changed = None;
         loop {
             tokio::select! {
                 Some(()) = self.hang_up.recv() => {
                     self.wait_until_still().await;
-                    return "SIGHUP";
+                    return HANG_UP;
+                }
+                () = self.jwks.due() => {
+                    let is_changed = self.jwks.refresh().await;
+                    self.take_keys(chat, is_changed);
+                    continue;
+                }
+                () = chat.newer_keys_wanted() => {
+                    let is_changed = self.jwks.asked().await;
+                    self.take_keys(chat, is_changed);
+                    chat.newer_keys_tried();
+                    continue;
                 }
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
@@ -150,6 +173,25 @@ impl Reload {
             before = now;
             tokio::time::sleep(STILL_FOR).await;
         }
+    }
+
+    /// From now on tokens are checked with the published keys as they are now.
+    fn take_keys(&mut self, chat: &Chat, is_changed: bool) {
+        let Some(keys) = self.jwks.keys().filter(|_| is_changed) else { return };
+        self.tokens.key = TokenKey::KeySet(keys.clone());
+        if let Err(error) = chat.change_tokens(&self.tokens) {
+            tracing::error!(%error, "the new keys cannot be used");
+        }
+    }
+
+    /// A configuration with the published keys that it asks for; those of the same address are fetched again at a SIGHUP.
+    async fn with_keys(&mut self, cause: &str, mut read: Read) -> Result<Read, Refused> {
+        let url = read.next.config.auth.jwks_url.as_deref();
+        let keys = self.jwks.follow(url, cause == HANG_UP).await.map_err(Refused::Other)?;
+        if let Some(keys) = keys {
+            read.tokens.key = TokenKey::KeySet(keys);
+        }
+        Ok(read)
     }
 
     fn apply(&mut self, cause: &str, read: Read, node: &Running, health: &Health) -> Result<(), Refused> {

@@ -51,6 +51,7 @@ impl Traces {
 
 #[cfg(feature = "otlp")]
 mod export {
+    use hubbub_request::EndpointError;
     use hubbub_trace::{Export, ExportConfig, ExportError, Metrics, Sampling, read_headers};
 
     use super::{Traces, Wrong};
@@ -60,7 +61,9 @@ mod export {
     pub(super) fn check(config: &Config) -> Result<(), Wrong> {
         let Some(export) = export_config(config, "check")? else { return Ok(()) };
         export.check().map_err(|error| match error {
-            ExportError::Authorities { .. } => ("trace.ca_file", format!("is not usable: {error}")),
+            ExportError::Endpoint(EndpointError::Authorities { .. }) => {
+                ("trace.ca_file", format!("is not usable: {error}"))
+            }
             error => ("trace.otlp_url", format!("is not usable: {error}")),
         })
     }

@@ -1,4 +1,4 @@
-//! Waiting for the database at start: not ready, said once, tried again at a growing, jittered distance.
+//! Waiting at start for what others have, such as the database: not ready, said once, tried again at a growing, jittered distance.
 //!
 //! Must never wait for what waiting does not change.
 
@@ -26,16 +26,13 @@ pub(super) async fn open(config: &Config, registry: &Registry, bus: &Bus, health
     let store_config = store_config(config);
     // A file is there or not: what is wrong with it does not pass by waiting.
     let may_wait = !config.database.url.expose().starts_with("sqlite:");
-    let mut distance = DISTANCE_MIN;
-    let mut waited = false;
+    let mut waiting = Waiting::of("database");
     loop {
         let publisher = bus.clone();
         let on_commit: CommitHook = Arc::new(move |events| publisher.publish(events));
         let error = match Store::open(&store_config, registry, on_commit).await {
             Ok(store) => {
-                if waited {
-                    tracing::info!("the database is there");
-                }
+                waiting.over();
                 return Ok(store);
             }
             Err(error) => error,
@@ -43,12 +40,37 @@ pub(super) async fn open(config: &Config, registry: &Registry, bus: &Bus, health
         if !(may_wait && error.retryable()) {
             return Err(error.into());
         }
-        if !waited {
-            tracing::warn!(reason = one_line(&error), "waiting for the database; not ready until it is there");
-            waited = true;
+        waiting.wait(&one_line(&error), health).await;
+    }
+}
+
+/// The tries of one start to have one thing.
+pub(super) struct Waiting {
+    what: &'static str,
+    distance: Duration,
+    waited: bool,
+}
+
+impl Waiting {
+    pub(super) fn of(what: &'static str) -> Self {
+        Self { what, distance: DISTANCE_MIN, waited: false }
+    }
+
+    /// Returns when it is time to try again.
+    pub(super) async fn wait(&mut self, reason: &str, health: &Health) {
+        if !self.waited {
+            tracing::warn!(reason, "waiting for the {}; not ready until it is there", self.what);
+            self.waited = true;
         }
-        health.set(Stage::Starting(format!("database: {error}")));
-        tokio::time::sleep(rand::rng().random_range(distance / 2..=distance)).await;
-        distance = (distance * 2).min(DISTANCE_MAX);
+        health.set(Stage::Starting(format!("{}: {reason}", self.what)));
+        tokio::time::sleep(rand::rng().random_range(self.distance / 2..=self.distance)).await;
+        self.distance = (self.distance * 2).min(DISTANCE_MAX);
+    }
+
+    /// Says that it is there, if that had been in doubt.
+    pub(super) fn over(self) {
+        if self.waited {
+            tracing::info!("the {} is there", self.what);
+        }
     }
 }

@@ -5,6 +5,8 @@
 mod commands;
 mod compose;
 mod draining;
+mod issuer;
+mod jwks;
 mod keeping;
 mod kubernetes;
 mod logging;

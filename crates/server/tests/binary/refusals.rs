@@ -81,7 +81,8 @@ fn values_that_are_impossible_by_themselves() {
     for (file, expected) in [
         ("database.url = \"mysql://h/d\"", "`database.url` begins neither with `sqlite://` nor with `postgres://`"),
         ("auth.token_secret = \"short\"", "`auth.token_secret` has fewer than 32 bytes"),
-        ("auth.jwks_url = \"https://i/keys\"", "`auth.jwks_url` is not supported by this version"),
+        ("auth.jwks_url = \"ftp://i/keys\"", "`auth.jwks_url` is not usable: the address is no"),
+        ("auth.jwks_url = \"https://ada:x@i/keys\"", "`auth.jwks_url` is not usable: the address is no"),
         ("auth.allowed_origins = [\"https://a/b\"]", "`auth.allowed_origins` has `https://a/b`"),
         ("public_url = \"chat.example\"", "`public_url` is no `https://host[:port]`"),
         ("node.name = \"two words\"", "`node.name` is not 1 to 64 visible ASCII characters"),
@@ -105,6 +106,10 @@ fn values_that_are_impossible_together() {
             "listen = \"0.0.0.0:8443\"\nops_listen = \"127.0.0.1:8443\"",
             "hubbub.toml:2:1: `ops_listen` is 127.0.0.1:8443",
         ),
+        (
+            "auth.token_secret = \"0123456789abcdef0123456789abcdef\"\nauth.jwks_url = \"https://i/keys\"",
+            "hubbub.toml:2:6: `auth.jwks_url` and `auth.token_secret` are both given; one is enough",
+        ),
         ("drain.grace = \"40s\"", "hubbub.toml:1:7: `drain.timeout` has to be longer"),
         ("drain.timeout = \"30s\"", "hubbub.toml:1:7: `drain.timeout` has to be longer"),
     ] {
@@ -117,6 +122,16 @@ fn values_that_are_impossible_together() {
 }
 
 #[test]
+fn keys_over_plain_http_are_for_this_machine() {
+    for (url, is_warned) in [("http://127.0.0.1/k", false), ("https://issuer/k", false), ("http://issuer/k", true)] {
+        let outcome = Place::new().run_with(&[("HUBBUB_AUTH_JWKS_URL", url)], &["config", "check"], "");
+        assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+        let warning = "warning: HUBBUB_AUTH_JWKS_URL: `auth.jwks_url` is plain HTTP to another machine";
+        assert_eq!(outcome.stderr.contains(warning), is_warned, "{url}: {}", outcome.stderr);
+    }
+}
+
+#[test]
 fn a_cluster_needs_a_secret() {
     for (name, url) in [("HUBBUB_REDIS_URL", "redis://r"), ("HUBBUB_DATABASE_URL", "postgres://h/d")] {
         let place = Place::new();
@@ -124,8 +139,9 @@ fn a_cluster_needs_a_secret() {
         assert_eq!(outcome.code, 78);
         let expected = format!("{name}: `auth.token_secret` is missing");
         assert!(outcome.stderr.contains(&expected), "{}", outcome.stderr);
-        let given = [(name, url), ("HUBBUB_AUTH_TOKEN_SECRET", SECRET)];
-        assert_eq!(place.run_with(&given, &["config", "check"], "").code, 0);
+        for key in [("HUBBUB_AUTH_TOKEN_SECRET", SECRET), ("HUBBUB_AUTH_JWKS_URL", "https://issuer/keys")] {
+            assert_eq!(place.run_with(&[(name, url), key], &["config", "check"], "").code, 0);
+        }
     }
 }
 

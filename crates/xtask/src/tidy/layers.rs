@@ -9,17 +9,21 @@ use crate::tidy::Violation;
 use crate::tidy::tree::Tree;
 
 /// What a crate may not depend on outside of its tests (DESIGN, layout: the column "never").
-const FORBIDDEN: [(&str, &[&str]); 10] = [
+const FORBIDDEN: [(&str, &[&str]); 11] = [
     ("protocol", &["tokio", "hyper", "redis", "sqlx", "hubbub-*"]),
     ("websocket", &["tokio", "hyper", "socket2", "hubbub-*"]),
     (
         "trace",
         &["redis", "sqlx", "axum", "hubbub-store", "hubbub-bus", "hubbub-chat", "hubbub-gateway", "hubbub-client"],
     ),
+    ("request", &["redis", "sqlx", "axum", "hubbub-*"]),
     ("metrics", &["tokio", "hyper", "redis", "sqlx", "hubbub-*"]),
     ("store", &["redis", "hyper", "axum", "hubbub-bus", "hubbub-chat", "hubbub-gateway", "hubbub-websocket"]),
     ("bus", &["sqlx", "hyper", "axum", "hubbub-store", "hubbub-chat", "hubbub-gateway", "hubbub-websocket"]),
-    ("chat", &["sqlx", "redis", "hyper", "axum", "http", "socket2", "hubbub-gateway", "hubbub-websocket"]),
+    (
+        "chat",
+        &["sqlx", "redis", "hyper", "axum", "http", "socket2", "hubbub-request", "hubbub-gateway", "hubbub-websocket"],
+    ),
     ("gateway", &["sqlx", "redis", "deadpool-redis", "hubbub-store", "hubbub-bus", "hubbub-client"]),
     ("client", &["hubbub-store", "hubbub-bus", "hubbub-chat", "hubbub-gateway", "hubbub-websocket"]),
     ("xtask", &["tokio", "hubbub-*"]),

@@ -39,10 +39,4 @@ impl Check<'_> {
             self.found.warnings.push(Problem::new(self.loaded.source("tls.mode"), message));
         }
     }
-
-    /// A warning at the place where `path` got its value.
-    fn warn(&mut self, path: &str, message: &str) {
-        let problem = Problem::new(self.loaded.source(path), format!("`{path}` {message}"));
-        self.found.warnings.push(problem);
-    }
 }
