@@ -1,7 +1,7 @@
 //! The gateway's metrics (CONTRACT §7): what the rest of the gateway counts with.
 //!
 //! Owns the series that are looked up once, since an event must not pay for finding its counter. What they are called
-//! stands in [`declared`]. Must never have a label with unbounded values.
+//! stands in `declared`. Must never have a label with unbounded values.
 
 pub(crate) mod declared;
 

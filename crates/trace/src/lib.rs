@@ -1,6 +1,6 @@
 //! Hubbub's traces: which commands are recorded, their spans, and the way to an OTLP receiver.
 //!
-//! Owns sampling and the one [`Tracer`] of the process. Without one every function here does next to nothing, and
+//! Owns sampling and the one `Tracer` of the process. Without one every function here does next to nothing, and
 //! [`Span`]s are empty. Must never hold a body, a token or a password, and never make anybody wait for a receiver.
 
 #![cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "without a way out nothing reads what is recorded"))]

@@ -15,8 +15,8 @@ use crate::support::{Place, SECRET, address, http};
 /// Where the chart puts the files of secrets.
 const SECRETS: &str = "/run/secrets/hubbub/";
 
-/// The binary has this key only to refuse it, and the chart leaves it out.
-const UNSUPPORTED: &str = "auth.jwks_url";
+/// The chart gives nodes a secret for tokens; keys that an issuer publishes are not among its values.
+const LEFT_OUT: &str = "auth.jwks_url";
 
 /// What every cluster's configuration needs, as the mounted files hold it.
 const FILES: [(&str, &str); 3] = [
@@ -247,7 +247,7 @@ fn the_schema_knows_the_keys_of_the_binary_and_the_chart_its_secrets() {
     let missing: Vec<&str> = keys
         .iter()
         .map(|(path, _)| *path)
-        .filter(|path| *path != UNSUPPORTED && !known.contains(*path) && !config.contains(path_end(path)))
+        .filter(|path| *path != LEFT_OUT && !known.contains(*path) && !config.contains(path_end(path)))
         .collect();
     assert!(missing.is_empty(), "neither in the schema nor written by the chart: {missing:?}");
 }

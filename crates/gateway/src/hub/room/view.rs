@@ -30,7 +30,7 @@ pub struct TailView {
     pub kept_bytes: usize,
     /// Events that have come and wait behind a hole.
     pub waiting: usize,
-    /// What has not come, both ends included; the first [`HOLES_MAX`].
+    /// What has not come, both ends included; the first `HOLES_MAX`.
     pub holes: Vec<(Seq, Seq)>,
 }
 
