@@ -46,7 +46,7 @@ const PORT_WORDS: [&str; 4] = ["containerPort:", "targetPort:", "port:", "EXPOSE
 const COMMON_MISTAKES: [&str; 3] = ["healthz", "healthcheck", "ws"];
 
 /// Where clusters of many processes on one machine are described, each with ports of its own.
-const MANY_NODES: [&str; 3] = ["docs/performance", "docs/reliability", "docs/load-testing.md"];
+const MANY_NODES: [&str; 4] = ["docs/performance", "docs/reliability", "docs/load-testing.md", "docs/operations.md"];
 
 /// Ports that nobody listens on.
 pub(in crate::tidy) fn unknown_ports(tree: &Tree) -> Vec<Violation> {
