@@ -5,6 +5,7 @@
 //! it was told, and never repeat an address, which may hold a secret.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -158,10 +159,14 @@ where
         if status.is_success() { Ok(body) } else { Err(Refused(status).into()) }
     };
     // The connection is driven by this very future, and gone with it.
-    tokio::select! {
-        answer = asked => answer,
-        Err(error) = connection => Err(error.into()),
-    }
+    let mut asked = pin!(asked);
+    let broken = tokio::select! {
+        biased;
+        answer = &mut asked => return answer,
+        Err(error) = connection => error,
+    };
+    // Many servers hang up right behind their answer, and some without the last word of TLS: what came before may be whole.
+    asked.await.map_err(|_| broken.into())
 }
 
 /// Trusts the authorities of a file, or else the system's, by the process's provider of cryptography.

@@ -142,7 +142,7 @@ fn without_marks(text: &str) -> String {
 fn without_hook_suffix(text: &str) -> String {
     let mut in_config_map = false;
     let lines = text.lines().map(|line| {
-        let own = std::mem::replace(&mut in_config_map, line.trim() == "configMap:");
+        let own = std::mem::replace(&mut in_config_map, line.trim().trim_start_matches("- ") == "configMap:");
         let line = if own { line.strip_suffix(HOOK_SUFFIX).unwrap_or(line) } else { line };
         format!("{line}\n")
     });
