@@ -4,6 +4,7 @@
 
 mod commands;
 mod compose;
+mod deployed;
 mod draining;
 mod issuer;
 mod jwks;
